@@ -1,0 +1,197 @@
+-- The ends of a claim: settled, or its lease expired.
+
+-- An order whose call the service may still apply, after a newer one. Its flag is verified later.
+CREATE FUNCTION :"schema".stock_sync_mark_ambiguous(p_tokens text[], p_orders text[]) RETURNS void
+LANGUAGE sql
+BEGIN ATOMIC
+    INSERT INTO :"schema".stock_sync_orders AS s (order_id, token_id, ambiguous_at)
+    SELECT a.order_id, a.token_id, clock_timestamp()
+    FROM unnest(p_tokens, p_orders) a (token_id, order_id)
+    GROUP BY a.order_id, a.token_id
+    -- Sorted: two daemons that mark the same orders never wait for each other crosswise.
+    ORDER BY a.order_id, a.token_id
+    ON CONFLICT (order_id, token_id) DO UPDATE SET ambiguous_at = excluded.ambiguous_at;
+END;
+
+-- Settles what came of pushes: any mix of orders and outcomes, one call. All ids are sorted.
+--
+-- Why = ANY and a binary search (width_bucket) instead of a join with unnest: when an ANALYZE runs
+-- in the middle of a bulk load, it notes a table of many pages and no rows. Until the next one the
+-- planner takes any scan of it to be free, and joins by walking through all of the primary key
+-- (100,000 rows: 15,600 ms a claim). An array can only be looked up.
+--
+-- Rows (p_ids …): the new status, retry count, error, and the delay in seconds until the next try
+-- (NULL: keeps its time); p_actions is what the log says (NULL: nothing). Fenced by the claim token:
+-- a row whose lease was lost is not touched, nor logged. These ids come back, and their orders are
+-- marked ambiguous, because both the old and the new call may arrive.
+-- Orders (p_order_tokens …): those that were claimed themselves; p_order_delays: seconds until they
+-- are pushed again for their own sake (NULL: not); p_order_actions: what the log of the order's newest
+-- row says of a push without rows (NULL: nothing).
+-- p_failed_ids: rows that had failed and are part of a balance now proven; p_failed_claims: the claim
+-- of their order, which fences them.
+-- p_ambiguous_tokens, p_ambiguous_orders: orders whose call may be applied later.
+CREATE FUNCTION :"schema".stock_sync_settle(
+    p_ids uuid[], p_claims uuid[], p_statuses text[], p_retry_counts integer[],
+    p_delays double precision[], p_errors text[], p_actions text[], p_details text[], p_ms integer[],
+    p_order_tokens text[], p_order_ids text[], p_order_claims uuid[],
+    p_order_delays double precision[], p_order_actions text[], p_order_details text[],
+    p_order_ms integer[],
+    p_failed_ids uuid[], p_failed_claims uuid[], p_failed_details text[],
+    p_ambiguous_tokens text[], p_ambiguous_orders text[])
+RETURNS uuid[]
+LANGUAGE plpgsql VOLATILE
+SET search_path = :"schema", pg_temp
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $settle$
+DECLARE
+    v_now     timestamptz := clock_timestamp();
+    v_settled uuid[];
+    v_lost    uuid[] := '{}';
+    v_lost_tokens text[];
+    v_lost_orders text[];
+BEGIN
+    WITH settled AS (
+        UPDATE pending_stock_operations o
+        SET (status, retry_count, next_retry_at, error_message, completed_at) = (
+                SELECT p_statuses[n], p_retry_counts[n],
+                       coalesce(v_now + p_delays[n] * interval '1 second', o.next_retry_at),
+                       CASE WHEN p_statuses[n] <> 'completed'
+                            THEN coalesce(p_errors[n], o.error_message) END,
+                       CASE WHEN p_statuses[n] = 'completed' THEN v_now END
+                FROM width_bucket(o.id, p_ids) n),
+            attempts = o.attempts + 1, attempted_at = v_now, updated_at = v_now,
+            claim_token = NULL, claim_no = NULL, lease_until = NULL
+        -- The claim token says "processing" (a CHECK). Said here in words, it would let the planner
+        -- scan the in-flight index once per row, which it believes to be empty (9.8 -> 23.7 ms).
+        WHERE o.id = ANY (p_ids) AND o.claim_token = p_claims[width_bucket(o.id, p_ids)]
+        RETURNING o.id, o.status, width_bucket(o.id, p_ids) AS n),
+    logged AS (
+        INSERT INTO stock_synchronization_logs
+            (operation_id, action, status, details, "timestamp", execution_time_ms)
+        SELECT s.id, p_actions[s.n], s.status, p_details[s.n]::jsonb, v_now, p_ms[s.n]
+        FROM settled s WHERE p_actions[s.n] IS NOT NULL)
+    SELECT array_agg(s.id) INTO v_settled FROM settled s;
+
+    IF cardinality(p_ids) > coalesce(cardinality(v_settled), 0) THEN
+        v_lost := ARRAY(SELECT unnest(p_ids) EXCEPT SELECT unnest(v_settled));
+        SELECT array_agg(o.token_id), array_agg(o.order_id) INTO v_lost_tokens, v_lost_orders
+        FROM pending_stock_operations o WHERE o.id = ANY (v_lost);
+    END IF;
+
+    IF cardinality(p_failed_ids) > 0 THEN
+        WITH proven AS (
+            UPDATE pending_stock_operations o
+            SET status = 'completed', error_message = NULL, completed_at = v_now, updated_at = v_now
+            WHERE o.id = ANY (p_failed_ids) AND o.status || '' = 'failed'
+              AND EXISTS (
+                  SELECT 1 FROM stock_sync_orders s
+                  WHERE s.order_id = o.order_id AND s.token_id = o.token_id
+                    AND s.claim_token = p_failed_claims[width_bucket(o.id, p_failed_ids)] OFFSET 0)
+            RETURNING o.id, width_bucket(o.id, p_failed_ids) AS n)
+        INSERT INTO stock_synchronization_logs (operation_id, action, status, details, "timestamp")
+        SELECT p.id, 'completed', 'completed', p_failed_details[p.n]::jsonb, v_now FROM proven p;
+    END IF;
+
+    IF cardinality(p_order_ids) > 0 THEN
+        WITH own AS MATERIALIZED (
+            SELECT * FROM unnest(p_order_tokens, p_order_ids, p_order_claims, p_order_delays,
+                                 p_order_actions, p_order_details, p_order_ms)
+                t (token_id, order_id, claim_token, delay, action, details, ms)),
+        settled AS (
+            UPDATE stock_sync_orders s
+            SET claim_token = NULL, lease_until = NULL,
+                attempt = CASE WHEN t.delay IS NULL THEN 0 ELSE s.attempt + 1 END,
+                -- Somebody may have asked for a push meanwhile: the earlier time counts.
+                push_due_at = least(s.push_due_at, v_now + t.delay * interval '1 second')
+            FROM own t
+            WHERE s.order_id = t.order_id AND s.token_id = t.token_id
+              AND s.claim_token = t.claim_token
+            RETURNING s.order_id, s.token_id, t.action, t.details, t.ms),
+        logged AS (
+            INSERT INTO stock_synchronization_logs
+                (operation_id, action, status, details, "timestamp", execution_time_ms)
+            SELECT n.id, s.action, n.status, s.details::jsonb, v_now, s.ms
+            FROM settled s CROSS JOIN LATERAL (
+                SELECT o.id, o.status FROM pending_stock_operations o
+                WHERE o.order_id = s.order_id AND o.token_id = s.token_id
+                ORDER BY o.seq DESC LIMIT 1) n
+            WHERE s.action IS NOT NULL)
+        SELECT v_lost_tokens || array_agg(t.token_id), v_lost_orders || array_agg(t.order_id)
+        INTO v_lost_tokens, v_lost_orders
+        FROM own t LEFT JOIN settled s USING (order_id, token_id) WHERE s.order_id IS NULL;
+
+        -- Nothing left to remember: the table holds only orders in need.
+        DELETE FROM stock_sync_orders s
+        USING unnest(p_order_tokens, p_order_ids) t (token_id, order_id)
+        WHERE s.order_id = t.order_id AND s.token_id = t.token_id
+          AND s.claim_token IS NULL AND s.push_due_at IS NULL
+          AND s.ambiguous_at IS NULL AND s.balance = 0;
+    END IF;
+
+    IF cardinality(p_ambiguous_orders) > 0 OR v_lost_orders IS NOT NULL THEN
+        PERFORM stock_sync_mark_ambiguous(
+            p_ambiguous_tokens || v_lost_tokens, p_ambiguous_orders || v_lost_orders);
+    END IF;
+    RETURN v_lost;
+END $settle$;
+
+-- Rescues what a dead or stuck daemon left behind: rows and orders whose lease has expired are
+-- pending again, and their orders ambiguous. Walks over what is in flight and nothing else. Gives the
+-- number of rows and orders rescued.
+CREATE FUNCTION :"schema".stock_sync_rescue(p_limit integer, p_by text)
+RETURNS TABLE (row_count integer, order_count integer)
+LANGUAGE plpgsql VOLATILE
+SET search_path = :"schema", pg_temp
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $rescue$
+DECLARE
+    v_now    timestamptz := clock_timestamp();
+    v_expired uuid[];
+    v_tokens text[];
+    v_orders text[];
+    v_own_tokens text[];
+    v_own_orders text[];
+BEGIN
+    v_expired := ARRAY(
+        SELECT o.id FROM pending_stock_operations o
+        WHERE o.status = 'processing' AND o.lease_until < v_now
+        LIMIT p_limit FOR UPDATE SKIP LOCKED);
+    WITH rescued AS (
+        UPDATE pending_stock_operations o
+        SET status = 'pending', attempts = o.attempts + 1, attempted_at = v_now, updated_at = v_now,
+            claim_token = NULL, claim_no = NULL, lease_until = NULL
+        WHERE o.id = ANY (v_expired)
+        RETURNING o.id, o.token_id, o.order_id),
+    logged AS (
+        INSERT INTO stock_synchronization_logs
+            (operation_id, action, status, details, "timestamp")
+        SELECT r.id, 'lease_expired', 'pending', jsonb_build_object('by', p_by), v_now FROM rescued r)
+    SELECT count(*), array_agg(r.token_id), array_agg(r.order_id)
+    INTO row_count, v_tokens, v_orders FROM rescued r;
+
+    WITH expired AS MATERIALIZED (
+        SELECT s.order_id, s.token_id FROM stock_sync_orders s
+        WHERE s.claim_token IS NOT NULL AND s.lease_until < v_now
+        LIMIT p_limit FOR UPDATE SKIP LOCKED),
+    rescued AS (
+        UPDATE stock_sync_orders s
+        -- Whether it went for its own sake is not known any more: one push too many is harmless.
+        SET claim_token = NULL, lease_until = NULL, push_due_at = v_now
+        FROM expired e WHERE s.order_id = e.order_id AND s.token_id = e.token_id
+        RETURNING s.token_id, s.order_id)
+    SELECT count(*), array_agg(r.token_id), array_agg(r.order_id)
+    INTO order_count, v_own_tokens, v_own_orders FROM rescued r;
+
+    IF row_count + order_count > 0 THEN
+        PERFORM stock_sync_mark_ambiguous(v_tokens || v_own_tokens, v_orders || v_own_orders);
+    END IF;
+    RETURN NEXT;
+END $rescue$;

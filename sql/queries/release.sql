@@ -1,0 +1,14 @@
+-- Gives back what was claimed and never begun: no attempt, no trace, due as before.
+-- $1 ids, sorted, $2 claim tokens; orders claimed themselves: $3 tokens, $4 ids, $5 claim tokens, $6 whether
+-- they are to be pushed for their own sake.
+WITH released AS (
+    UPDATE :"schema".pending_stock_operations o
+    SET status = 'pending', updated_at = clock_timestamp(),
+        claim_token = NULL, claim_no = NULL, lease_until = NULL
+    WHERE o.id = ANY ($1::uuid[]) AND o.claim_token = ($2::uuid[])[width_bucket(o.id, $1::uuid[])])
+UPDATE :"schema".stock_sync_orders s
+SET claim_token = NULL, lease_until = NULL,
+    push_due_at = CASE WHEN r.is_wanted THEN clock_timestamp() ELSE s.push_due_at END
+FROM unnest($3::text[], $4::text[], $5::uuid[], $6::boolean[])
+    r (token_id, order_id, claim_token, is_wanted)
+WHERE s.order_id = r.order_id AND s.token_id = r.token_id AND s.claim_token = r.claim_token

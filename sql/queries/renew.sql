@@ -1,0 +1,18 @@
+-- Lengthens leases to $6 seconds from now; gives the orders that are still held.
+-- Rows: $1 ids, sorted, $2 claim tokens; orders claimed themselves: $3 tokens, $4 ids, $5 claim tokens.
+WITH lease AS MATERIALIZED (
+    SELECT clock_timestamp() + $6::double precision * interval '1 second' AS until),
+renewed_rows AS (
+    UPDATE :"schema".pending_stock_operations o
+    SET lease_until = (SELECT until FROM lease)
+    WHERE o.id = ANY ($1::uuid[]) AND o.claim_token = ($2::uuid[])[width_bucket(o.id, $1::uuid[])]
+    RETURNING o.token_id, o.order_id),
+renewed_orders AS (
+    UPDATE :"schema".stock_sync_orders s
+    SET lease_until = (SELECT until FROM lease)
+    FROM unnest($3::text[], $4::text[], $5::uuid[]) r (token_id, order_id, claim_token)
+    WHERE s.order_id = r.order_id AND s.token_id = r.token_id AND s.claim_token = r.claim_token
+    RETURNING s.token_id, s.order_id)
+SELECT token_id, order_id FROM renewed_rows
+UNION
+SELECT token_id, order_id FROM renewed_orders

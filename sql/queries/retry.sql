@@ -1,0 +1,20 @@
+-- Makes the operations $1 due now, as if they had never failed, by the hand of $2. Gives each that
+-- there is with the status that it had, and whether it was changed: only pending and failed ones are.
+WITH asked AS MATERIALIZED (
+    SELECT o.id, o.status FROM :"schema".pending_stock_operations o WHERE o.id = ANY ($1::uuid[])),
+-- Rows in flight are not even locked: their settling would wait for us, and we perhaps for it.
+locked AS MATERIALIZED (
+    SELECT o.id FROM :"schema".pending_stock_operations o
+    WHERE o.id = ANY ($1::uuid[]) AND o.status IN ('pending', 'failed')
+    ORDER BY o.id FOR UPDATE),
+changed AS (
+    UPDATE :"schema".pending_stock_operations o
+    SET status = 'pending', retry_count = 0, error_message = NULL,
+        next_retry_at = clock_timestamp(), updated_at = clock_timestamp()
+    FROM locked l WHERE o.id = l.id
+    RETURNING o.id),
+logged AS (
+    INSERT INTO :"schema".stock_synchronization_logs (operation_id, action, status, details)
+    SELECT c.id, 'manual_retry', 'pending', jsonb_build_object('by', $2::text)
+    FROM changed c ORDER BY c.id)
+SELECT a.id, a.status, c.id IS NOT NULL AS is_changed FROM asked a LEFT JOIN changed c USING (id)

@@ -1,0 +1,20 @@
+-- The order $1, of the account $2 or (NULL) of every account that knows it: its balance, what the
+-- daemon keeps of it, until when it is in flight, when its next row is due, and the database's time.
+SELECT f.token_id, b.balance, coalesce(s.balance, 0) AS carried_balance,
+       s.push_due_at, coalesce(s.attempt, 0) AS attempt, s.ambiguous_at,
+       s.claim_token IS NOT NULL AS is_order_claimed,
+       greatest(s.lease_until, r.lease_until) AS lease_until, r.next_row_due_at,
+       clock_timestamp() AS now
+FROM (SELECT o.token_id FROM :"schema".pending_stock_operations o
+      WHERE o.order_id = $1 AND ($2::text IS NULL OR o.token_id = $2)
+      UNION
+      SELECT s.token_id FROM :"schema".stock_sync_orders s
+      WHERE s.order_id = $1 AND ($2::text IS NULL OR s.token_id = $2)) f
+CROSS JOIN LATERAL :"schema".stock_sync_order(f.token_id, $1) b
+CROSS JOIN LATERAL (
+    SELECT max(o.lease_until) AS lease_until,
+           min(o.next_retry_at) FILTER (WHERE o.status = 'pending') AS next_row_due_at
+    FROM :"schema".pending_stock_operations o
+    WHERE o.order_id = $1 AND o.token_id = f.token_id) r
+LEFT JOIN :"schema".stock_sync_orders s ON s.order_id = $1 AND s.token_id = f.token_id
+ORDER BY f.token_id

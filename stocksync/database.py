@@ -1,0 +1,208 @@
+"""The way to Postgres: connections with deadlines, and errors that say whether to try again.
+
+asyncpg's home, together with `listener`.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Self, TypeAlias
+
+import asyncpg
+
+from stocksync import statements
+from stocksync.model import DatabaseRefused, DatabaseUnavailable
+from stocksync.telemetry import get_logger
+
+log = get_logger()
+
+# The environment failed, not the statement: another try may pass. What a restart, a failover or a
+# full server raise was tried, not read: some are neither OSError nor PostgresError.
+UNAVAILABLE: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,  # also masks an administrator's shutdown
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.OutOfMemoryError,
+    asyncpg.DiskFullError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TargetServerAttributeNotMatched,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+)
+
+# The database answers, and the answer is no: nothing but a person mends that.
+REFUSED: tuple[type[BaseException], ...] = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
+
+CONNECT_SECONDS = 10.0
+# Longer than any statement of ours takes, shorter than a lease is long by default.
+COMMAND_SECONDS = 30.0
+
+
+class Database:
+    """A pool of at most `max_connections`, opened lazily; every call has a deadline.
+
+    Raises `DatabaseUnavailable` for what another try may mend and `DatabaseRefused` for what a
+    person must; errors of a statement pass through.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        schema: str = "public",
+        is_pgbouncer: bool = False,
+        max_connections: int = 3,
+        application_name: str = "stocksync",
+    ) -> None:
+        self.schema = schema
+        self._url = url
+        self._is_pgbouncer = is_pgbouncer
+        self._max_connections = max_connections
+        self._application_name = application_name
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._lost_at: float | None = None
+        self.clock = Clock()
+
+    async def __aenter__(self) -> Self:
+        """Make the pool; no connection is opened before the first statement."""
+        # Until the first connection is made the pool does not exist for the server: a database
+        # that is not up yet is an error of the first statement, like any later outage.
+        self._pool = asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=self._max_connections,
+            timeout=CONNECT_SECONDS,
+            command_timeout=COMMAND_SECONDS,
+            # pgbouncer hands each transaction another server connection.
+            statement_cache_size=0 if self._is_pgbouncer else 100,
+            server_settings={"application_name": self._application_name},
+            # Nothing we run leaves anything behind in the session: no RESET round trip per use.
+            reset=_leave_as_is,
+        )
+        await self._pool
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close all connections, by force when the server does not answer."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                await asyncio.wait_for(pool.close(), timeout=2)
+            except UNAVAILABLE:
+                pool.terminate()
+
+    def query(self, name: str) -> str:
+        """The text of `sql/queries/<name>.sql`, for this database's schema."""
+        return statements.query(name, self.schema)
+
+    async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
+        """All rows of the statement `sql/queries/<query>.sql`."""
+        async with self.connection() as connection:
+            rows: list[asyncpg.Record] = await connection.fetch(self.query(query), *args)
+            return rows
+
+    async def fetchrow(self, query: str, *args: object) -> asyncpg.Record | None:
+        """The first row of the statement `sql/queries/<query>.sql`, if it has one."""
+        rows = await self.fetch(query, *args)
+        return rows[0] if rows else None
+
+    async def fetchval(self, query: str, *args: object) -> Any:  # noqa: ANN401 - SQL's type
+        """The first column of the first row of the statement `sql/queries/<query>.sql`."""
+        row = await self.fetchrow(query, *args)
+        return None if row is None else row[0]
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["Connection"]:
+        """A pooled connection for several statements, or for a transaction."""
+        if self._pool is None:
+            raise DatabaseUnavailable("the database connections are closed")
+        try:
+            async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
+                yield connection
+        except UNAVAILABLE as error:
+            if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                # After a failover the old server's connections stay: they would be used again.
+                await self._pool.expire_connections()
+            raise self._unavailable(error) from error
+        except REFUSED as error:
+            raise _refused(error) from error
+        self._available()
+
+    def _unavailable(self, error: BaseException) -> DatabaseUnavailable:
+        reason = describe(error)
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
+            log.warning("database.unavailable", reason=reason)
+        return DatabaseUnavailable(f"the database cannot be reached: {reason}")
+
+    def _available(self) -> None:
+        if self._lost_at is not None:
+            log.info("database.available", after_s=round(time.monotonic() - self._lost_at, 1))
+            self._lost_at = None
+
+
+Record: TypeAlias = asyncpg.Record
+# What `Database.connection()` gives. Quoted: the driver's classes are generic in its stubs alone.
+Connection: TypeAlias = (
+    "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+)
+
+
+class Clock:
+    """The database's clock, the only one that counts, read through this host's steady one."""
+
+    def __init__(self) -> None:
+        self._offset_seconds: float | None = None
+
+    def set(self, epoch_seconds: float) -> None:
+        """Take the database's time as just read."""
+        self._offset_seconds = epoch_seconds - time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since 1970 by the database; by this host as long as it was never read."""
+        if self._offset_seconds is None:
+            return time.time()
+        return self._offset_seconds + time.monotonic()
+
+
+async def connect(url: str, *, application_name: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """Open a connection of its own, outside any pool. Raises as `Database` does."""
+    try:
+        return await asyncpg.connect(
+            url,
+            timeout=CONNECT_SECONDS,
+            command_timeout=COMMAND_SECONDS,
+            server_settings={"application_name": application_name},
+        )
+    except UNAVAILABLE as error:
+        raise DatabaseUnavailable(f"the database cannot be reached: {describe(error)}") from error
+    except REFUSED as error:
+        raise _refused(error) from error
+
+
+def _refused(error: BaseException) -> DatabaseRefused:
+    return DatabaseRefused(f"the database refuses: {describe(error)}")
+
+
+def describe(error: BaseException) -> str:
+    """A short line about an error of the driver; its texts carry no credentials."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:200]
+
+
+async def _leave_as_is(_: "Connection") -> None:
+    """asyncpg's reset would cost every use a round trip."""

@@ -1,0 +1,1 @@
+"""`stocksync demo`: everything on this machine, with nothing to configure."""

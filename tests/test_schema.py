@@ -1,0 +1,238 @@
+"""The tables: what an INSERT may say, and how they come to be."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from stocksync import schema
+from stocksync.database import Database
+from stocksync.model import SchemaError
+from tests.outbox import Outbox
+
+THIS_FILE = Path(__file__).read_text("utf-8")
+
+# --- an INSERT by the order system ---------------------------------------------------------------
+
+
+async def test_four_columns_are_a_complete_row(outbox: Outbox) -> None:
+    row = await outbox.row(await outbox.insert())
+    expected = {
+        "allegro_order_id": None,
+        "operation_type": "deduction",
+        "warehouse": "Ирина",
+        "status": "pending",
+        "retry_count": 0,
+        "max_retries": None,
+        "completed_at": None,
+        "error_message": None,
+        "claim_token": None,
+    }
+    assert {name: row[name] for name in expected} == expected
+    assert row["next_retry_at"] == row["created_at"] == row["updated_at"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "columns"),
+    [
+        ("token_id_is_a_uuid_in_lower_case", {"token_id": "0A1B2C3D-0000-4000-8000-000000000001"}),
+        ("token_id_is_a_uuid_in_lower_case", {"token_id": "0a1b2c3d000040008000000000000001"}),
+        ("token_id_is_a_uuid_in_lower_case", {"token_id": ""}),
+        ("token_id_is_a_uuid_in_lower_case", {"token_id": "0a1b2c3d-0000-4000-8000-00000000000g"}),
+        ("order_id_has_1_to_500_characters", {"order_id": ""}),
+        ("order_id_has_1_to_500_characters", {"order_id": "x" * 501}),
+        ("order_id_has_no_slash_no_backslash_and_no_control_character", {"order_id": "a/b"}),
+        ("order_id_has_no_slash_no_backslash_and_no_control_character", {"order_id": "a\\b"}),
+        ("order_id_has_no_slash_no_backslash_and_no_control_character", {"order_id": "a\nb"}),
+        ("order_id_has_no_slash_no_backslash_and_no_control_character", {"order_id": "a\x7fb"}),
+        ("order_id_has_no_slash_no_backslash_and_no_control_character", {"order_id": "a\x85b"}),
+        ("order_id_is_neither_one_dot_nor_two", {"order_id": "."}),
+        ("order_id_is_neither_one_dot_nor_two", {"order_id": ".."}),
+        ("operation_type_is_deduction_refund_or_adjustment", {"operation_type": "DEDUCTION"}),
+        ("sku_is_not_empty", {"sku": ""}),
+        ("quantity_is_above_0_or_for_an_adjustment_not_0", {"quantity": 0}),
+        ("quantity_is_above_0_or_for_an_adjustment_not_0", {"quantity": -1}),
+        (
+            "quantity_is_above_0_or_for_an_adjustment_not_0",
+            {"quantity": -1, "operation_type": "refund"},
+        ),
+        (
+            "quantity_is_above_0_or_for_an_adjustment_not_0",
+            {"quantity": 0, "operation_type": "adjustment"},
+        ),
+        ("status_is_pending_at_insert", {"status": "processing"}),
+        ("status_is_pending_at_insert", {"status": "completed"}),
+        ("status_is_pending_at_insert", {"status": "PENDING"}),
+        ("retry_count_is_0_or_more", {"retry_count": -1}),
+        ("max_retries_is_null_minus_1_0_or_more", {"max_retries": -2}),
+        ("completed_at_goes_with_completed", {"completed_at": "now"}),
+        ("claim_goes_with_processing", {"claim_no": 1}),
+    ],
+)
+async def test_a_bad_value_is_refused_by_the_name_of_its_rule(
+    outbox: Outbox, rule: str, columns: dict[str, Any]
+) -> None:
+    if columns.get("completed_at") == "now":
+        columns = {"completed_at": await outbox.connection.fetchval("SELECT now()")}
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await outbox.insert(**columns)
+    assert refused.value.constraint_name == rule
+    assert f'"{rule}"' in str(refused.value)
+
+
+async def test_a_row_that_is_due_at_infinity_is_refused(outbox: Outbox) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match="next_retry_at_is_finite"):
+        await outbox.connection.execute(
+            "INSERT INTO pending_stock_operations"
+            " (token_id, order_id, sku, quantity, next_retry_at)"
+            " VALUES ('0a1b2c3d-0000-4000-8000-000000000001', 'x', 'x', 1, 'infinity')"
+        )
+
+
+async def test_an_unknown_status_is_refused_also_later(outbox: Outbox) -> None:
+    await outbox.insert()
+    with pytest.raises(asyncpg.CheckViolationError, match="status_is_pending_processing_completed"):
+        await outbox.connection.execute("UPDATE pending_stock_operations SET status = 'done'")
+
+
+async def test_every_check_of_the_outbox_has_its_example_here(outbox: Outbox) -> None:
+    names = await outbox.connection.fetch(
+        "SELECT conname FROM pg_constraint WHERE contype = 'c'"
+        " AND conrelid = 'pending_stock_operations'::regclass"
+    )
+    untested = {row["conname"] for row in names if row["conname"] not in THIS_FILE}
+    assert untested <= {"status_is_pending_processing_completed_failed_or_cancelled"}
+
+
+async def test_the_client_may_make_the_id_and_insert_it_twice(outbox: Outbox) -> None:
+    row_id = await outbox.insert()
+    result = await outbox.connection.execute(
+        "INSERT INTO pending_stock_operations (id, token_id, order_id, sku, quantity)"
+        " VALUES ($1, '0a1b2c3d-0000-4000-8000-000000000001', 'x', 'x', 1)"
+        " ON CONFLICT (id) DO NOTHING",
+        row_id,
+    )
+    assert result == "INSERT 0 0"
+
+
+async def test_an_adjustment_may_give_back(outbox: Outbox) -> None:
+    row_id = await outbox.insert(operation_type="adjustment", quantity=-3)
+    assert (await outbox.row(row_id))["quantity"] == -3
+
+
+async def test_the_log_goes_with_its_operation(outbox: Outbox) -> None:
+    row_id = await outbox.insert()
+    await outbox.connection.execute(
+        "INSERT INTO stock_synchronization_logs (operation_id, action, status)"
+        " VALUES ($1, 'retry', 'pending')",
+        row_id,
+    )
+    await outbox.connection.execute("DELETE FROM pending_stock_operations")
+    assert await outbox.actions(row_id) == []
+
+
+# --- migrations ----------------------------------------------------------------------------------
+
+
+async def test_migrating_twice_is_a_no_op(empty_dsn: str) -> None:
+    async with Database(url=empty_dsn) as database:
+        assert await schema.migrate(database) == schema.migrations()
+        assert await schema.migrate(database) == []
+        await schema.verify(database)
+
+
+async def test_twenty_migrations_at_once_apply_each_file_once(empty_dsn: str) -> None:
+    async def migrate() -> int:
+        async with Database(url=empty_dsn) as database:
+            return len(await schema.migrate(database))
+
+    applied = await asyncio.gather(*(migrate() for _ in range(20)))
+    assert sorted(applied) == [0] * 19 + [len(schema.migrations())]
+
+
+async def test_a_dry_run_says_what_is_missing_and_changes_nothing(empty_dsn: str) -> None:
+    async with Database(url=empty_dsn) as database:
+        assert await schema.migrate(database, is_dry_run=True) == schema.migrations()
+        assert await schema.migrate(database, is_dry_run=True) == schema.migrations()
+        with pytest.raises(SchemaError, match="run `stocksync migrate`"):
+            await schema.verify(database)
+
+
+async def test_another_schema_is_made_and_used(empty_dsn: str) -> None:
+    async with Database(url=empty_dsn, schema="stock") as database:
+        await schema.migrate(database)
+        await schema.verify(database)
+    connection = await asyncpg.connect(empty_dsn)
+    tables = await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'stock'")
+    strays = await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+    await connection.close()
+    assert (tables, strays) == (5, 0)
+
+
+async def test_tables_of_these_names_that_are_not_ours_are_refused(
+    empty_dsn: str,
+) -> None:
+    connection = await asyncpg.connect(empty_dsn)
+    await connection.execute("CREATE TABLE pending_stock_operations (id int)")
+    async with Database(url=empty_dsn) as database:
+        with pytest.raises(SchemaError, match=r"did not make; nothing was changed.*Moving over"):
+            await schema.migrate(database)
+    assert (
+        await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname='public'") == 1
+    )
+    await connection.close()
+
+
+async def test_an_older_schema_says_what_to_run(outbox: Outbox, database: Database) -> None:
+    newest = schema.migrations()[-1]
+    await outbox.connection.execute(
+        "DELETE FROM stock_sync_migrations WHERE version = $1", newest.version
+    )
+    with pytest.raises(SchemaError, match=rf"older .*{newest.name}.* run `stocksync migrate`"):
+        await schema.verify(database)
+
+
+async def test_a_newer_schema_says_what_to_install(outbox: Outbox, database: Database) -> None:
+    await outbox.connection.execute("INSERT INTO stock_sync_migrations VALUES (9999, 'later', '')")
+    with pytest.raises(SchemaError, match=r"newer .*9999_later.* install the newer version"):
+        await schema.verify(database)
+
+
+async def test_an_edited_migration_is_noticed(outbox: Outbox, database: Database) -> None:
+    await outbox.connection.execute("UPDATE stock_sync_migrations SET checksum = 'x'")
+    with pytest.raises(SchemaError, match="another text"):
+        await schema.verify(database)
+
+
+async def test_a_migration_that_fails_leaves_nothing_behind(
+    empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = schema.Migration(version=9999, name="broken", text="SELECT 1/0")
+    known = schema.migrations()
+    monkeypatch.setattr(schema, "migrations", lambda: [*known, broken])
+    async with Database(url=empty_dsn) as database:
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await schema.migrate(database)
+        with pytest.raises(SchemaError, match="no tables"):
+            await schema.verify(database)
+
+
+async def test_foreign_keys_are_added_where_the_order_system_has_its_tables(
+    outbox: Outbox, database: Database
+) -> None:
+    await outbox.connection.execute(
+        "CREATE TABLE allegro_tokens (id_ varchar PRIMARY KEY, account_name text)"
+    )
+    first = {key.table: what for key, what in await schema.add_foreign_keys(database)}
+    assert first["allegro_tokens"].startswith("added")
+    assert first["allegro_orders"].startswith("no table")
+    again = {key.table: what for key, what in await schema.add_foreign_keys(database)}
+    assert again["allegro_tokens"] == "was there already"
+    with pytest.raises(asyncpg.ForeignKeyViolationError, match="token_id_is_a_known_account"):
+        await outbox.insert()
+    await outbox.connection.execute(
+        "INSERT INTO allegro_tokens VALUES ('0a1b2c3d-0000-4000-8000-000000000001')"
+    )
+    await outbox.insert()

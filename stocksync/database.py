@@ -47,6 +47,14 @@ REFUSED: tuple[type[BaseException], ...] = (
     asyncpg.InsufficientPrivilegeError,
 )
 
+# Rows, or the table referred to, do not fit a foreign key that is being added.
+KEY_REFUSED: tuple[type[BaseException], ...] = (
+    asyncpg.ForeignKeyViolationError,
+    asyncpg.InvalidForeignKeyError,
+    asyncpg.DatatypeMismatchError,
+    asyncpg.UndefinedColumnError,
+)
+
 CONNECT_SECONDS = 10.0
 # Longer than any statement of ours takes, shorter than a lease is long by default.
 COMMAND_SECONDS = 30.0

@@ -109,7 +109,8 @@ class StocksyncError(Exception):
 
     StocksyncError
     ├── SettingsError         a setting is wrong, missing or unknown
-    ├── SchemaError           the tables are missing, older, newer, or not ours
+    ├── SchemaError           the tables are missing, older or newer
+    │   └── ForeignTables     the names are taken by tables that are not ours
     ├── DatabaseUnavailable   Postgres cannot be reached or broke off: worth another try
     ├── DatabaseRefused       Postgres says no: password, database name, permission
     ├── ServiceUnavailable    the microservice gave no credible answer
@@ -128,6 +129,10 @@ class SettingsError(StocksyncError):
 
 class SchemaError(StocksyncError):
     """The database's tables are not what this version works with; says what to run."""
+
+
+class ForeignTables(SchemaError):
+    """Tables of the outbox's names are there, and `migrate` did not make them."""
 
 
 class DatabaseUnavailable(StocksyncError):

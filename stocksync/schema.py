@@ -3,8 +3,8 @@
 import hashlib
 from dataclasses import dataclass
 
-from stocksync.database import Connection, Database, Record
-from stocksync.model import SchemaError
+from stocksync.database import KEY_REFUSED, Connection, Database, Record, describe
+from stocksync.model import ForeignTables, SchemaError
 from stocksync.statements import qualified, sql_directory
 
 OLDEST_POSTGRES = 140000
@@ -126,13 +126,19 @@ async def _add_foreign_key(database: Database, key: ForeignKey) -> str:
         if row["is_there"]:
             return "was there already"
         table = qualified('ALTER TABLE :"schema".pending_stock_operations', database.schema)
-        await connection.execute(
-            f"{table} ADD CONSTRAINT {key.name} FOREIGN KEY ({key.column}) "
-            f"REFERENCES {row['target']} ({key.target_column}) NOT VALID"
-        )
-        await connection.execute(
-            f"{table} VALIDATE CONSTRAINT {key.name}", timeout=MIGRATION_SECONDS
-        )
+        try:
+            await connection.execute(
+                f"{table} ADD CONSTRAINT {key.name} FOREIGN KEY ({key.column}) "
+                f"REFERENCES {row['target']} ({key.target_column}) NOT VALID"
+            )
+            await connection.execute(
+                f"{table} VALIDATE CONSTRAINT {key.name}", timeout=MIGRATION_SECONDS
+            )
+        except KEY_REFUSED as error:
+            raise SchemaError(
+                f"the key {key.name} to {row['target']} ({key.target_column}) cannot hold for all "
+                f"rows: {describe(error)}"
+            ) from error
         return f"added: {key.column} refers to {row['target']} ({key.target_column})"
 
 
@@ -149,7 +155,7 @@ async def _missing(connection: Connection, database: Database) -> list[Migration
     known = migrations()
     if not state["is_ours"]:
         if state["has_tables"]:
-            raise SchemaError(
+            raise ForeignTables(
                 f"the schema {database.schema!r} already has tables of the outbox's names that "
                 "stocksync did not make; nothing was changed. Set STOCK_SYNC_DATABASE_SCHEMA to "
                 'another schema, and see the README, "Moving over"'

@@ -1,7 +1,6 @@
 """The order system, as far as the outbox sees it: plain SQL on a connection of its own."""
 
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -20,12 +19,15 @@ class Outbox:
     connection: "asyncpg.Connection[asyncpg.Record]"
 
     async def insert(
-        self, order_id: str = "order", token_id: str = ACCOUNT, **columns: Any
+        self, order_id: str = "order", token_id: str = ACCOUNT, **columns: object
     ) -> UUID:
         """Insert one row; what is not said has the column's default."""
         row = {"token_id": token_id, "order_id": order_id, "sku": "A-1", "quantity": 1, **columns}
         places = ", ".join(f"${n}" for n in range(1, len(row) + 1))
-        statement = f"INSERT INTO pending_stock_operations ({', '.join(row)}) VALUES ({places}) RETURNING id"
+        statement = (
+            f"INSERT INTO pending_stock_operations ({', '.join(row)})"
+            f" VALUES ({places}) RETURNING id"
+        )
         result: UUID = await self.connection.fetchval(statement, *row.values())
         return result
 

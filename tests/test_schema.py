@@ -236,3 +236,22 @@ async def test_foreign_keys_are_added_where_the_order_system_has_its_tables(
         "INSERT INTO allegro_tokens VALUES ('0a1b2c3d-0000-4000-8000-000000000001')"
     )
     await outbox.insert()
+
+
+async def test_a_key_that_rows_break_is_said_in_one_line(
+    outbox: Outbox, database: Database
+) -> None:
+    await outbox.connection.execute("CREATE TABLE allegro_tokens (id_ varchar PRIMARY KEY)")
+    await outbox.insert()
+    with pytest.raises(
+        SchemaError, match=r"token_id_is_a_known_account .*cannot hold for all rows"
+    ):
+        await schema.add_foreign_keys(database)
+
+
+async def test_a_key_to_something_that_is_not_unique_is_said_in_one_line(
+    outbox: Outbox, database: Database
+) -> None:
+    await outbox.connection.execute("CREATE TABLE allegro_orders (id varchar)")
+    with pytest.raises(SchemaError, match="allegro_order_id_is_a_known_order"):
+        await schema.add_foreign_keys(database)

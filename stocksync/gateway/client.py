@@ -1,0 +1,263 @@
+"""One call of the microservice: one deadline, bounded, and a failure that says if it was sent."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from operator import attrgetter
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import httpx
+
+from stocksync import __version__
+from stocksync.gateway.answers import (
+    Answer,
+    Health,
+    flag_of,
+    health_of,
+    outcome_of,
+    presentable,
+)
+from stocksync.gateway.credentials import Credentials
+from stocksync.model import Cause, Outcome, Push, Retry, ServiceUnavailable, SettingsError
+
+CONNECTIONS_A_CLIENT = 4
+"""httpx scans its pool for every call: beyond eight a pool collapses, four did best (measured)."""
+KEEPALIVE_SECONDS = 4.0
+"""The service closes idle connections after 5: never send into one that is just being closed."""
+LONGEST_BODY = 64 * 1024
+"""Bytes that are read of an answer. Its headers are bounded by httpcore's h11, at 100 KiB."""
+
+_CREDENTIALS_REFUSED = (401, 403)
+_NOTHING = b""
+_FLAG = {True: b'{"is_stock_updated":true}', False: b'{"is_stock_updated":false}'}
+_LONGEST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoAnswer:
+    """Nothing came back, or not the whole of it."""
+
+    reason: str
+    was_sent: bool
+    """The service may have all it needs to act on it."""
+
+
+class Gateway:
+    """The microservice at `base_url`; `timeout_seconds` bounds a whole call, whatever is in it.
+
+    `concurrency` is how many pushes run at once; reads beside them have room too. Nothing is tried
+    twice but refused credentials: what cannot be reached now cannot be a millisecond later, and
+    waiting longer would be waiting inside a lease; outbox and circuit wait better.
+    `transport` is the seam for tests. Raises SettingsError for a URL that cannot be called.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        credentials: Credentials,
+        timeout_seconds: float,
+        concurrency: int,
+        transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
+    ) -> None:
+        self._url = httpx.URL(normalise_base_url(base_url))
+        self._path = self._url.raw_path.decode().rstrip("/")
+        self._credentials = credentials
+        self._timeout_seconds = timeout_seconds
+        make = transport or _transports(self._url)
+        clients = concurrency // CONNECTIONS_A_CLIENT + 1  # one more than pushes fill
+        self._clients = [_Client(make()) for _ in range(clients)]
+        self._headers = lru_cache(maxsize=4)(self._make_headers)
+
+    async def __aenter__(self) -> Self:
+        """Give itself: connections are opened as they are needed."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close all connections."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections; calls in flight break off."""
+        for client in self._clients:
+            await client.transport.aclose()
+
+    async def push(self, push: Push) -> Outcome:
+        """PATCH the order's flag and say what became of it (MICROSERVICE.md, "Done means")."""
+        target = self._order_path(push.token_id, push.order_id, "stock-status")
+        answer = await self._call("PATCH", target, _FLAG[push.flag])
+        if isinstance(answer, NoAnswer):
+            return Retry(
+                reason=answer.reason, cause=Cause.ENVIRONMENT, is_ambiguous=answer.was_sent
+            )
+        return outcome_of(
+            answer,
+            order_id=push.order_id,
+            flag=push.flag,
+            secrets=self._credentials.secrets,
+            now=datetime.now(UTC),
+        )
+
+    async def read_flag(self, *, token_id: str, order_id: str) -> bool:
+        """Read the flag that the service holds; one that it has no row for is made, and False.
+
+        Raises ServiceUnavailable when the answer, or its absence, cannot be believed.
+        """
+        answer = await self._call("GET", self._order_path(token_id, order_id, "technical-flags"))
+        if isinstance(answer, NoAnswer):
+            raise ServiceUnavailable(answer.reason)
+        return flag_of(answer, order_id=order_id, secrets=self._credentials.secrets)
+
+    async def health(self) -> Health:
+        """Ask the service how it is; never raises for what the service does or does not."""
+        answer = await self._call("GET", f"{self._path}/health", is_authorised=False)
+        if isinstance(answer, NoAnswer):
+            return Health(is_healthy=False, is_database_connected=None, reason=answer.reason)
+        return health_of(answer, secrets=self._credentials.secrets)
+
+    def _order_path(self, token_id: str, order_id: str, of: str) -> str:
+        order, token = quote(order_id, safe=""), quote(token_id, safe="")
+        return f"{self._path}/api/v1/orders/{order}/{of}?token_id={token}"
+
+    async def _call(
+        self, method: str, target: str, content: bytes = _NOTHING, *, is_authorised: bool = True
+    ) -> Answer | NoAnswer:
+        body = _Body(content)
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                if not is_authorised:
+                    return await self._send(method, target, body, token="")
+                token = self._credentials.token()
+                answer = await self._send(method, target, body, token=token)
+                if answer.status in _CREDENTIALS_REFUSED:
+                    other = self._credentials.renewed(token)
+                    if other is not None:
+                        body.is_begun = False  # answered: only the second try is open now
+                        answer = await self._send(method, target, body, token=other)
+                return answer
+        except TimeoutError:
+            what = f"within {self._timeout_seconds:g} s"
+        except (httpx.HTTPError, OSError) as error:
+            what = f"({type(error).__name__}: {error})".replace(": )", ")")
+        reason = f"{'no answer' if body.is_begun else 'no connection'} {what}"
+        return NoAnswer(
+            reason=presentable(reason, secrets=self._credentials.secrets), was_sent=body.is_begun
+        )
+
+    async def _send(self, method: str, target: str, body: "_Body", *, token: str) -> Answer:
+        # The target goes out as it is: httpx would parse and rewrite a URL once more, for 25 µs.
+        request = httpx.Request(
+            method,
+            self._url,
+            headers=self._headers(token, len(body.content)),
+            stream=body,
+            extensions={"target": target.encode()},
+        )
+        return await min(self._clients, key=attrgetter("in_flight")).send(request)
+
+    def _make_headers(self, token: str, content_length: int) -> httpx.Headers:
+        headers = {
+            "Host": self._url.netloc.decode(),
+            "User-Agent": f"stocksync/{__version__}",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+        }
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        if content_length:
+            headers["Content-Type"] = "application/json"
+            headers["Content-Length"] = str(content_length)
+        return httpx.Headers(headers)
+
+
+class _Body(httpx.AsyncByteStream):
+    """A request's body that knows if it was begun; before that, the service cannot act on it.
+
+    It tells "surely not sent" from "perhaps applied" exactly: httpcore asks for the body when it is
+    connected and the headers are written, whatever fails before or after that.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.is_begun = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.is_begun = True
+        yield self.content
+
+
+class _Client:
+    """A transport of a few connections.
+
+    An httpx client around it would add redirects, cookies, proxies of the environment and logged
+    URLs: nothing that is wanted here.
+    """
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self.transport = transport
+        self.in_flight = 0
+
+    async def send(self, request: httpx.Request) -> Answer:
+        self.in_flight += 1
+        try:
+            response = await self.transport.handle_async_request(request)
+            try:
+                body = await _read(response)
+            finally:
+                await response.aclose()
+        finally:
+            self.in_flight -= 1
+        return Answer(status=response.status_code, headers=response.headers, body=body)
+
+
+async def _read(response: httpx.Response) -> bytes:
+    assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - tells the type checker
+    body = bytearray()
+    # As it comes: what is compressed although nobody asked for it proves nothing.
+    async for chunk in response.stream:
+        body += chunk
+        if len(body) >= LONGEST_BODY:
+            break
+    return bytes(body[:LONGEST_BODY])
+
+
+def _transports(url: httpx.URL) -> Callable[[], httpx.AsyncBaseTransport]:
+    limits = httpx.Limits(
+        max_connections=CONNECTIONS_A_CLIENT,
+        max_keepalive_connections=CONNECTIONS_A_CLIENT,
+        keepalive_expiry=KEEPALIVE_SECONDS,
+    )
+    # Made once, not for each client: reading the certificates takes tens of milliseconds.
+    # It honours SSL_CERT_FILE, for a service with a certificate of the house.
+    tls: ssl.SSLContext | bool = httpx.create_ssl_context() if url.scheme == "https" else False
+    return lambda: httpx.AsyncHTTPTransport(verify=tls, limits=limits, trust_env=False)
+
+
+def normalise_base_url(text: str) -> str:
+    """Give the URL before `/api/v1` and `/health`, without a slash at its end.
+
+    A trailing `/` or `/api/v1` is accepted (CONTRACT §4). Raises SettingsError, which never quotes
+    the text: it may hold a password.
+    """
+    try:
+        url = httpx.URL(text.strip())
+        url.host.encode("idna")
+    except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+        raise SettingsError("the microservice's URL is none") from error
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise SettingsError("the microservice's URL must begin with http:// or https:// and a host")
+    if url.port is not None and not 0 < url.port <= _LONGEST_PORT:
+        raise SettingsError(f"the microservice's URL has a port beyond 1 to {_LONGEST_PORT}")
+    if url.userinfo or url.query or url.fragment:
+        raise SettingsError("the microservice's URL must have no user, password, ? or #")
+    return str(url).rstrip("/").removesuffix("/api/v1").rstrip("/")

@@ -1,0 +1,175 @@
+"""The races of the claim, each run in its interleaving: no order is ever in two live claims."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from stocksync.database import Database
+from stocksync.operations import Operations
+from stocksync.store import Store
+from tests.outbox import Outbox
+from tests.settling import RETRY, claim, settle
+
+Connection = asyncpg.Connection
+
+
+class Claimer:
+    """Claims inside a transaction of its own, which a test holds open as long as it likes."""
+
+    def __init__(self, connection: "Connection[asyncpg.Record]") -> None:
+        self.connection = connection
+        self._transaction = connection.transaction()
+
+    async def claim(self) -> list[UUID]:
+        """Claim everything due; gives the claimed rows, not yet committed."""
+        await self._transaction.start()
+        rows = await self.connection.fetch(
+            "SELECT ids FROM stock_sync_claim(100, $1, 60, '', '{}', '{}', '{}')", uuid4()
+        )
+        return [row_id for row in rows for row_id in row["ids"]]
+
+    async def commit(self) -> None:
+        await self._transaction.commit()
+
+
+@pytest.fixture
+async def connections(dsn: str) -> AsyncIterator[list["Connection[asyncpg.Record]"]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(connected(dsn)) for _ in range(3)]
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator["Connection[asyncpg.Record]"]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def until_somebody_waits_for_a_lock(outbox: Outbox) -> None:
+    async with asyncio.timeout(20):
+        while not await outbox.connection.fetchval(
+            "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+            " WHERE NOT granted AND d.datname = current_database()"
+        ):
+            await asyncio.sleep(0.005)
+
+
+async def live_claims_of_an_order(outbox: Outbox) -> int:
+    """The largest number of claims that hold one order."""
+    most: int = await outbox.connection.fetchval(
+        "SELECT coalesce(max(n), 0) FROM (SELECT count(DISTINCT claim_token) n"
+        " FROM pending_stock_operations WHERE status = 'processing' GROUP BY token_id, order_id) c"
+    )
+    return most
+
+
+async def test_an_older_row_committed_late_does_not_make_a_second_claim(
+    outbox: Outbox, connections: list["Connection[asyncpg.Record]"]
+) -> None:
+    producer, first, second = connections
+    late = producer.transaction()
+    await late.start()
+    await Outbox(producer).insert()  # the lower seq, seen by nobody yet
+    newer = await outbox.insert()
+    one, two = Claimer(first), Claimer(second)
+    assert await one.claim() == [newer]
+    await late.commit()
+    # The second claimer's call begins, and takes its first snapshot, before the first commits.
+    waiting = asyncio.create_task(two.claim())
+    await until_somebody_waits_for_a_lock(outbox)
+    await one.commit()
+    assert await waiting == []
+    await two.commit()
+    assert await live_claims_of_an_order(outbox) == 1
+
+
+async def test_a_claimer_that_waited_sees_what_was_claimed_meanwhile(
+    outbox: Outbox, connections: list["Connection[asyncpg.Record]"]
+) -> None:
+    _, first, second = connections
+    await outbox.insert()
+    one, two = Claimer(first), Claimer(second)
+    assert len(await one.claim()) == 1
+    await outbox.insert()  # a free row of the same order: no row lock would keep the second away
+    waiting = asyncio.create_task(two.claim())
+    await until_somebody_waits_for_a_lock(outbox)
+    await one.commit()
+    assert await waiting == []
+    await two.commit()
+
+
+async def test_the_second_oldest_row_is_no_way_in(
+    store: Store, outbox: Outbox, connections: list["Connection[asyncpg.Record]"]
+) -> None:
+    oldest = await outbox.insert()
+    await outbox.insert()
+    async with connections[0].transaction():
+        await connections[0].execute(
+            "SELECT 1 FROM pending_stock_operations WHERE id = $1 FOR UPDATE", oldest
+        )
+        assert await claim(store) == []
+    assert len((await claim(store))[0].rows) == 2
+
+
+async def test_a_retry_by_hand_during_a_claim_waits_and_makes_no_second_claim(
+    store: Store,
+    database: Database,
+    outbox: Outbox,
+    connections: list["Connection[asyncpg.Record]"],
+) -> None:
+    older = await outbox.insert(max_retries=0)
+    await settle(store, await claim(store), RETRY)
+    await outbox.insert()
+    one = Claimer(connections[0])
+    assert len(await one.claim()) == 1
+    retrying = asyncio.create_task(Operations(database=database).retry([older], by="a test"))
+    await until_somebody_waits_for_a_lock(outbox)
+    await one.commit()
+    await retrying
+    assert (await outbox.row(older))["status"] == "pending"
+    assert await claim(store) == []
+    assert await live_claims_of_an_order(outbox) == 1
+
+
+async def test_a_cancel_by_hand_during_a_claim_waits_and_finds_the_row_in_flight(
+    database: Database, outbox: Outbox, connections: list["Connection[asyncpg.Record]"]
+) -> None:
+    row_id = await outbox.insert()
+    one = Claimer(connections[0])
+    assert await one.claim() == [row_id]
+    cancelling = asyncio.create_task(
+        Operations(database=database).cancel([row_id], by="a test", reason=None)
+    )
+    await until_somebody_waits_for_a_lock(outbox)
+    await one.commit()
+    with pytest.raises(Exception, match="processing"):
+        await cancelling
+    assert (await outbox.row(row_id))["status"] == "processing"
+
+
+async def test_the_database_itself_refuses_a_second_live_claim_of_an_order(
+    store: Store, outbox: Outbox
+) -> None:
+    await outbox.insert()
+    await claim(store)
+    await outbox.insert()
+    with pytest.raises(asyncpg.UniqueViolationError, match="in_flight"):
+        await outbox.connection.execute(
+            "UPDATE pending_stock_operations SET status = 'processing', claim_no = 1,"
+            " claim_token = gen_random_uuid(), lease_until = now() WHERE status = 'pending'"
+        )
+
+
+async def test_twenty_claimers_at_once_share_the_orders_out(dsn: str, outbox: Outbox) -> None:
+    await outbox.insert_orders(100, units=2)
+    async with Database(url=dsn, max_connections=20) as database:
+        stores = [Store(database=database, by=f"claimer {n}") for n in range(20)]
+        claims = await asyncio.gather(*(claim(store, 10) for store in stores))
+    taken = [push.order_id for pushes in claims for push in pushes]
+    assert len(taken) == len(set(taken)) == 100

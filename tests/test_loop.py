@@ -1,0 +1,117 @@
+"""Loops: woken, stopped, and never ended by an error."""
+
+import asyncio
+import time
+
+from stocksync.backoff import Backoff
+from stocksync.loop import UNTIL_WOKEN, Loop
+
+QUICK = Backoff(initial_seconds=0.001, max_seconds=0.001)
+
+
+async def stop(loop: Loop, running: "asyncio.Task[None]") -> None:
+    loop.stop()
+    async with asyncio.timeout(10):
+        await running
+
+
+async def test_a_thousand_wakes_are_one() -> None:
+    ticks = 0
+
+    async def tick() -> float:
+        nonlocal ticks
+        ticks += 1
+        return UNTIL_WOKEN
+
+    loop = Loop("test", tick)
+    running = asyncio.create_task(loop.run())
+    await asyncio.sleep(0)
+    for _ in range(1000):
+        loop.wake()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert ticks == 2
+    await stop(loop, running)
+
+
+async def test_a_wake_during_a_tick_is_not_lost() -> None:
+    ticks = 0
+
+    async def tick() -> float:
+        nonlocal ticks
+        ticks += 1
+        if ticks == 1:
+            loop.wake()
+        return UNTIL_WOKEN
+
+    loop = Loop("test", tick)
+    running = asyncio.create_task(loop.run())
+    async with asyncio.timeout(10):
+        while ticks < 2:
+            await asyncio.sleep(0)
+    await stop(loop, running)
+
+
+async def test_an_error_does_not_end_the_loop() -> None:
+    ticks = 0
+
+    async def tick() -> float:
+        nonlocal ticks
+        ticks += 1
+        if ticks < 5:
+            raise ZeroDivisionError
+        return UNTIL_WOKEN
+
+    loop = Loop("test", tick, backoff=QUICK)
+    running = asyncio.create_task(loop.run())
+    async with asyncio.timeout(10):
+        while ticks < 5:
+            await asyncio.sleep(0.001)
+    await stop(loop, running)
+
+
+async def test_a_wake_does_not_shorten_the_rest_after_an_error() -> None:
+    began: list[float] = []
+
+    async def tick() -> float:
+        began.append(time.monotonic())
+        if len(began) == 1:
+            raise ConnectionError
+        return UNTIL_WOKEN
+
+    loop = Loop("test", tick, backoff=Backoff(initial_seconds=0.2, max_seconds=0.2, jitter=False))
+    running = asyncio.create_task(loop.run())
+    async with asyncio.timeout(10):
+        while len(began) < 2:
+            loop.wake()
+            await asyncio.sleep(0.001)
+    assert began[1] - began[0] >= 0.2
+    await stop(loop, running)
+
+
+async def test_stop_cuts_a_long_rest_short() -> None:
+    async def tick() -> float:
+        return 3600
+
+    loop = Loop("test", tick)
+    running = asyncio.create_task(loop.run())
+    await asyncio.sleep(0)
+    await stop(loop, running)
+
+
+async def test_stop_lets_the_tick_end() -> None:
+    ended = False
+    begun = asyncio.Event()
+
+    async def tick() -> float:
+        nonlocal ended
+        begun.set()
+        await asyncio.sleep(0.05)
+        ended = True
+        return 0
+
+    loop = Loop("test", tick)
+    running = asyncio.create_task(loop.run())
+    await begun.wait()
+    await stop(loop, running)
+    assert ended

@@ -1,0 +1,32 @@
+# stocksync's daemon: docker run --read-only -e STOCK_SYNC_DATABASE_URL=… -e … stocksync
+# The settings come from the environment; `docker run … stocksync migrate` makes the tables.
+
+FROM python:3.12-slim AS build
+WORKDIR /source
+COPY pyproject.toml README.md ./
+COPY sql sql
+COPY stocksync stocksync
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel . \
+    && python -m venv --without-pip /opt/venv \
+    && pip --python /opt/venv/bin/python install --no-cache-dir --compile /wheel/*.whl
+
+FROM python:3.12-slim
+LABEL org.opencontainers.image.title="stocksync" \
+      org.opencontainers.image.description="Transactional outbox for the flag 'stock deducted'"
+# The base brings pip along: the image that runs installs nothing.
+RUN pip uninstall --yes --root-user-action=ignore pip
+COPY --from=build /opt/venv /opt/venv
+# Nothing is written to the file system: it may be read-only.
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+WORKDIR /
+# A number, so that an orchestrator can see that it is not root.
+USER 65532:65532
+STOPSIGNAL SIGTERM
+# That the daemon runs, the container itself shows. This adds what it needs to work at all: settings
+# that are right, a database that answers, and the schema that this version knows.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 \
+    CMD ["stocksync", "status", "--json"]
+ENTRYPOINT ["stocksync"]
+CMD ["run"]

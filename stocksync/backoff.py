@@ -26,7 +26,7 @@ class _EqualJitter(wait_base):
 class Backoff:
     """Delays that grow from retry to retry: d(n) = min(initial · base^(n-1), max), with jitter.
 
-    This is CONTRACT §3's formula. "With jitter" means equal jitter: the delay lies evenly
+    This is the formula of the README, "Failures". "With jitter" means equal jitter: the delay lies evenly
     between d/2 and d, so the formula is the longest wait and its half the shortest.
     Without jitter the delay is d itself.
 

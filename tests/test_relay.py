@@ -8,9 +8,14 @@ import pytest
 
 from stocksync.database import Database
 from stocksync.demo.microservice import Effect, Fault, Matches, StandIn
+from stocksync.model import Cause, Retry
+from stocksync.relay.line import Line
+from stocksync.relay.settling import Settling
+from stocksync.store import Store
 from tests.outbox import Outbox
 from tests.relaying import running_relay, until, until_all, until_async
 from tests.service import OTHER_TOKEN_ID, TOKEN_ID, running_stand_in
+from tests.settling import claim, settlement
 
 # Order ids that break clients (the microservice decodes, routes and echoes them in its own ways).
 ODD_ORDER_IDS = [
@@ -226,7 +231,7 @@ async def test_what_waits_longer_than_its_lease_is_renewed_and_pushed_once(
         ) as running:
             # By itself the relay claims for a quarter of a second; a service that slows down at
             # once leaves it with more: forty pushes of 0.1 s are twice as long as the lease.
-            running.relay._ahead = 40
+            running.relay._line.target = 40
             await outbox.insert_orders(40, token_id=TOKEN_ID)
             await until_all(outbox, "completed")
         assert len(stand_in.record.received) == 40
@@ -252,6 +257,20 @@ async def test_outcomes_survive_a_database_that_is_away(
         await until_all(outbox, "completed")
     assert len(stand_in.record.received) == 1
     assert await outbox.actions(row_id) == ["completed"]
+
+
+async def test_an_outcome_that_cannot_be_written_does_not_hold_up_the_others(
+    store: Store, outbox: Outbox
+) -> None:
+    await outbox.insert_orders(3)
+    settling = Settling(store=store, line=Line(on_half_empty=lambda: None))
+    for push in await claim(store):
+        # Postgres takes no NUL in a text.
+        reason = "\x00" if push.order_id == "order-2" else "500"
+        settling.add(settlement(push, Retry(reason=reason, cause=Cause.OPERATION)))
+    assert await settling.settle() == 3
+    assert len(settling) == 0
+    assert await outbox.statuses() == {"pending": 2, "processing": 1}
 
 
 async def test_a_silent_listener_is_noticed_and_replaced(

@@ -39,7 +39,7 @@ class Binaries:
 
 
 def find_binaries(kind: Kind = "auto") -> Binaries:
-    """Give the first of: the named ones, the wheel's, the machine's (CONTRACT §5, end).
+    """Give the first of: the named ones, the wheel's, the machine's.
 
     `embedded` looks at the wheel only, `system` at the named ones and the machine's.
     Raises NoPostgres.

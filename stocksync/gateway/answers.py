@@ -1,4 +1,4 @@
-"""What an answer of the microservice means: MICROSERVICE.md's tables as one table."""
+"""What an answer of the microservice means, as one table."""
 
 import json
 import math

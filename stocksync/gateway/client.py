@@ -93,7 +93,7 @@ class Gateway:
             await client.transport.aclose()
 
     async def push(self, push: Push) -> Outcome:
-        """PATCH the order's flag and say what became of it (MICROSERVICE.md, "Done means")."""
+        """PATCH the order's flag and say what became of it (README: "Failures")."""
         target = self._order_path(push.token_id, push.order_id, "stock-status")
         answer = await self._call("PATCH", target, _FLAG[push.flag])
         if isinstance(answer, NoAnswer):
@@ -246,8 +246,8 @@ def _transports(url: httpx.URL) -> Callable[[], httpx.AsyncBaseTransport]:
 def normalise_base_url(text: str) -> str:
     """Give the URL before `/api/v1` and `/health`, without a slash at its end.
 
-    A trailing `/` or `/api/v1` is accepted (CONTRACT §4). Raises SettingsError, which never quotes
-    the text: it may hold a password.
+    A trailing `/` or `/api/v1` is accepted (README: "Settings"). Raises SettingsError, which never
+    quotes the text: it may hold a password.
     """
     try:
         url = httpx.URL(text.strip())

@@ -10,7 +10,7 @@ import jwt
 from stocksync.model import SettingsError
 
 LIFETIME_SECONDS = 3600
-"""Short, so that a JWT that leaks is soon worth nothing (CONTRACT §4)."""
+"""Short, so that a JWT that leaks is soon worth nothing (README: "Settings")."""
 RENEW_SECONDS = LIFETIME_SECONDS / 2
 """So much is left at least: the service's clock may differ from the database's by that."""
 

@@ -1,0 +1,110 @@
+"""Claiming: when to look for due orders, where to begin, and how many to take."""
+
+import time
+from typing import Protocol
+
+from stocksync.loop import UNTIL_WOKEN
+from stocksync.relay.line import Line
+from stocksync.store import Claim, Place, Store
+
+# Claims wait in line for a quarter of a second at the service's pace: enough that no slot runs dry
+# during a claim (some 10 ms), little enough that another account's fresh row is soon in front.
+AHEAD_SECONDS = 0.25
+# After it asked to be woken, the daemon looks again at widening distances: 5 ms, 20 ms, 80 ms …
+FIRST_LOOK_SECONDS = 0.005
+LOOK_WIDENING = 4
+
+
+class Bell(Protocol):
+    """Wakes the relay for rows that arrive (`listener.Listener`)."""
+
+    async def want_wake(self, *, is_wanted: bool) -> None:
+        """Ask the order system's transactions to notify us, or, while busy, not to."""
+
+
+class Claiming:
+    """Keeps the line filled for the next moment, whatever the service's pace.
+
+    Without a `bell`, rows are found by the poll alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        line: Line,
+        bell: Bell | None,
+        fewest: int,
+        most: int,
+        lease_seconds: float,
+        poll_interval_seconds: float,
+    ) -> None:
+        self._store = store
+        self._line = line
+        self._bell = bell
+        self._fewest = min(fewest, most)
+        self._most = most
+        self._lease_seconds = lease_seconds
+        self._poll_interval_seconds = poll_interval_seconds
+
+        self._place = Place()
+        self._looked_everywhere_at = 0.0
+        self._is_behind = True
+        self._look_seconds = FIRST_LOOK_SECONDS
+        line.target = self._fewest
+
+    async def tick(self) -> float:
+        """Claim as many due orders as are soon pushed; gives the seconds until the next look."""
+        room = self._line.target - len(self._line)
+        if 2 * room < self._line.target:
+            return UNTIL_WOKEN
+        now = time.monotonic()
+        if now - self._looked_everywhere_at >= self._poll_interval_seconds:
+            self._place = Place(after=self._place.after)
+        is_everywhere = not self._place.heads
+        claim = await self._store.claim(
+            limit=room, lease_seconds=self._lease_seconds, place=self._place
+        )
+        if is_everywhere:
+            self._looked_everywhere_at = now
+        self._line.add(claim.pushes, claimed_at=now, lease_until=claim.lease_until)
+        if len(claim.pushes) >= room:
+            return await self._go_on(claim)
+        self._place = Place(after=claim.next_place.after)
+        # Short on its known places: something may be due elsewhere.
+        return await self._look_later() if is_everywhere else 0
+
+    async def _go_on(self, claim: Claim) -> float:
+        """The claim was full: more is due."""
+        self._place = claim.next_place
+        self._adapt()
+        if not self._is_behind:
+            self._is_behind = True
+            await self._ask_for_wake(is_wanted=False)
+        return 0
+
+    def _adapt(self) -> None:
+        longest_wait_seconds = self._line.longest_wait_seconds()
+        if longest_wait_seconds > AHEAD_SECONDS:
+            self._line.target = max(self._line.target // 2, self._fewest)
+        elif longest_wait_seconds < AHEAD_SECONDS / 2:
+            self._line.target = min(self._line.target * 2, self._most)
+
+    async def _look_later(self) -> float:
+        """The claim came back short: nothing more is due now."""
+        if self._is_behind:
+            self._is_behind = False
+            await self._ask_for_wake(is_wanted=True)
+            self._look_seconds = FIRST_LOOK_SECONDS
+            # Committed between the claim and the wish: nobody would wake us for it.
+            return 0
+        # A transaction that found nobody to wake may commit yet (see the insert trigger).
+        rest_seconds = min(self._look_seconds, self._poll_interval_seconds)
+        self._look_seconds = min(
+            self._look_seconds * LOOK_WIDENING, float(self._poll_interval_seconds)
+        )
+        return rest_seconds
+
+    async def _ask_for_wake(self, *, is_wanted: bool) -> None:
+        if self._bell is not None:
+            await self._bell.want_wake(is_wanted=is_wanted)

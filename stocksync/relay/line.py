@@ -1,0 +1,81 @@
+"""The line: orders that this daemon has claimed, waiting for a slot, under leases kept alive."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from stocksync.model import Push
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Held:
+    """A push that waits, under a lease that is renewed meanwhile."""
+
+    push: Push
+    claimed_at: float
+    lease_until: float
+    """Both by the monotonic clock, in seconds."""
+
+
+class Line:
+    """First in, first out; closed once, when the daemon stops. `on_half_empty` asks for more."""
+
+    def __init__(self, *, on_half_empty: Callable[[], None]) -> None:
+        self._on_half_empty = on_half_empty
+        self._waiting: deque[Held] = deque()
+        self._has_waiting = asyncio.Event()
+        self._is_closed = False
+        self._longest_wait_seconds = 0.0
+        self.target = 1
+        """How many shall wait, at the most."""
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    def add(self, pushes: Iterable[Push], *, claimed_at: float, lease_until: float) -> None:
+        """Let these wait behind the others."""
+        self._waiting.extend(
+            Held(push=push, claimed_at=claimed_at, lease_until=lease_until) for push in pushes
+        )
+        self._has_waiting.set()
+
+    async def next(self) -> Held | None:
+        """The first, as soon as there is one; None: the line is closed."""
+        while not self._waiting and not self._is_closed:
+            self._has_waiting.clear()
+            await self._has_waiting.wait()
+        if self._is_closed:
+            return None
+        held = self._waiting.popleft()
+        waited_seconds = time.monotonic() - held.claimed_at
+        self._longest_wait_seconds = max(self._longest_wait_seconds, waited_seconds)
+        if 2 * len(self._waiting) <= self.target:
+            self._on_half_empty()
+        return held
+
+    def longest_wait_seconds(self) -> float:
+        """How long anybody waited since this was last asked."""
+        longest, self._longest_wait_seconds = self._longest_wait_seconds, 0.0
+        return longest
+
+    def aging(self, *, before: float) -> list[Held]:
+        """Those whose lease ends before this."""
+        return [held for held in self._waiting if held.lease_until < before]
+
+    def drop(self, lost: Collection[Held]) -> None:
+        """Forget these: their lease is lost. Who has left the line meanwhile is none of its."""
+        self._waiting = deque(held for held in self._waiting if held not in lost)
+
+    def close(self) -> None:
+        """Let nobody out any more."""
+        self._is_closed = True
+        self._has_waiting.set()
+
+    def empty(self) -> list[Push]:
+        """Take out all that wait."""
+        rest = [held.push for held in self._waiting]
+        self._waiting.clear()
+        return rest

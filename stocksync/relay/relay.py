@@ -1,0 +1,202 @@
+"""The relay itself: a claiming loop, a settling loop, a keeping loop, and slots that push."""
+
+import asyncio
+import time
+from typing import Protocol
+
+from stocksync.loop import Loop
+from stocksync.model import Cause, DatabaseUnavailable, Outcome, Push, Retry
+from stocksync.relay.claiming import Bell, Claiming
+from stocksync.relay.line import Line
+from stocksync.relay.settling import Settling, Tally
+from stocksync.settlement import Rules
+from stocksync.store import Store
+from stocksync.telemetry import get_logger
+
+log = get_logger()
+
+# An expired lease is found within this time, or within an eighth of the lease if that is shorter.
+KEEP_SECONDS = 5.0
+# To settle the last outcomes when the daemon stops; a database that is away is not waited for.
+LAST_WORDS_SECONDS = 5.0
+
+
+class Pusher(Protocol):
+    """Tells the microservice an order's flag (`gateway.Gateway`)."""
+
+    async def push(self, push: Push) -> Outcome:
+        """What came of it; what an answer can be is never an exception."""
+
+
+class Relay:
+    """Keeps `concurrency` slots busy with due orders.
+
+    Waiting orders stay renewed, a push begins only with a whole `timeout_seconds` of its lease
+    left, and a slot that frees up takes the next order at once, whatever its neighbours do.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        pusher: Pusher,
+        rules: Rules,
+        bell: Bell | None,
+        concurrency: int,
+        claim_batch_size: int,
+        lease_seconds: float,
+        timeout_seconds: float,
+        poll_interval_seconds: float,
+    ) -> None:
+        self._store = store
+        self._pusher = pusher
+        self._rules = rules
+        self._concurrency = concurrency
+        self._lease_seconds = lease_seconds
+        self._timeout_seconds = timeout_seconds
+
+        self._line = Line(on_half_empty=self.wake)
+        self._claiming = Claiming(
+            store=store,
+            line=self._line,
+            bell=bell,
+            fewest=concurrency,
+            most=claim_batch_size,
+            lease_seconds=lease_seconds,
+            poll_interval_seconds=poll_interval_seconds,
+        )
+        self._settling = Settling(store=store, line=self._line)
+        self._claim_loop = Loop("claim", self._claiming.tick)
+        self._settle_loop = Loop("settle", self._settle)
+        self._keep_loop = Loop("keep", self.keep)
+        self._late: list[Push] = []
+        self._workers: list[asyncio.Task[None]] = []
+        self.in_flight = 0
+
+    @property
+    def tally(self) -> Tally:
+        """What came of pushes so far."""
+        return self._settling.tally
+
+    @property
+    def settled_at(self) -> float | None:
+        """When something was last settled, by the monotonic clock."""
+        return self._settling.settled_at
+
+    def wake(self) -> None:
+        """Rows may be due: look at once."""
+        self._claim_loop.wake()
+
+    async def run(self) -> None:
+        """Claim, push and settle until `drain` has ended."""
+        async with asyncio.TaskGroup() as group:
+            self._workers = [group.create_task(self._claim_loop.run(), name="claim")]
+            self._workers += [
+                group.create_task(self._work(), name=f"slot {n}") for n in range(self._concurrency)
+            ]
+            group.create_task(self._settle_loop.run(), name="settle")
+            group.create_task(self._keep_loop.run(), name="keep")
+
+    async def drain(self, *, grace_seconds: float) -> None:
+        """Stop claiming, let what is in flight end within the grace, settle, give back the rest."""
+        log.info("relay.draining", in_flight=self.in_flight, waiting=len(self._line))
+        self._claim_loop.stop()
+        self._line.close()
+        _, unfinished = await asyncio.wait(self._workers, timeout=max(0, grace_seconds))
+        if unfinished:
+            log.warning("relay.interrupted", pushes=self.in_flight)
+            for each in unfinished:
+                each.cancel()
+            await asyncio.wait(unfinished)
+        self._keep_loop.stop()
+        try:
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                await self._finish()
+        except (TimeoutError, DatabaseUnavailable) as error:
+            # Their leases run out, and another daemon takes them as ambiguous.
+            log.warning("relay.left_unsettled", orders=len(self._settling), reason=str(error))
+        self._settle_loop.stop()
+
+    async def _finish(self) -> None:
+        while len(self._settling):
+            await self._settling.settle()
+        rest = self._line.empty() + self._late
+        if rest:
+            await self._store.release(rest)
+            log.info("relay.released", orders=len(rest))
+
+    # --- push ------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        """One slot: takes the next waiting push as soon as it has ended one."""
+        while (held := await self._line.next()) is not None:
+            if held.lease_until - time.monotonic() < self._timeout_seconds:
+                self._late.append(held.push)
+                self._keep_loop.wake()
+            else:
+                await self._push(held.push)
+
+    async def _push(self, push: Push) -> None:
+        started_at = time.monotonic()
+        self.in_flight += 1
+        try:
+            outcome = await self._pusher.push(push)
+        except asyncio.CancelledError:
+            self._settling.add(self._rules.interrupted(push, duration_ms=_ms_since(started_at)))
+            raise
+        except Exception as error:
+            # One order's bug must not take the slot away from the others.
+            log.exception("relay.bug", order_id=push.order_id, token_id=push.token_id)
+            outcome = Retry(
+                reason=f"an error in stocksync itself: {type(error).__name__}",
+                cause=Cause.OPERATION,
+                is_ambiguous=True,
+            )
+        finally:
+            self.in_flight -= 1
+        settlement = self._rules.settlement(push, outcome, duration_ms=_ms_since(started_at))
+        self._settling.add(settlement, outcome)
+        self._settle_loop.wake()
+
+    async def _settle(self) -> float:
+        rest_seconds = await self._settling.tick()
+        # Rows that arrived for these orders meanwhile may be claimed now.
+        self.wake()
+        return rest_seconds
+
+    # --- keep ------------------------------------------------------------------------------------
+
+    async def keep(self) -> float:
+        """Renew the leases of what waits, give back what came too late, rescue what others left."""
+        await self._renew()
+        await self._give_back_late()
+        rescued = await self._store.rescue()
+        if rescued.row_count or rescued.order_count:
+            log.warning("relay.rescued", rows=rescued.row_count, orders=rescued.order_count)
+            self.wake()
+        return min(KEEP_SECONDS, self._lease_seconds / 8)
+
+    async def _renew(self) -> None:
+        now = time.monotonic()
+        aging = self._line.aging(before=now + self._lease_seconds / 2)
+        if not aging:
+            return
+        kept = await self._store.renew(
+            [held.push for held in aging], lease_seconds=self._lease_seconds
+        )
+        still_held = {id(push) for push in kept}
+        for held in aging:
+            if id(held.push) in still_held:
+                held.lease_until = now + self._lease_seconds
+        self._line.drop({held for held in aging if id(held.push) not in still_held})
+
+    async def _give_back_late(self) -> None:
+        late, self._late = self._late, []
+        if late:
+            log.warning("relay.too_late_to_push", orders=len(late))
+            await self._store.release(late)
+            self.wake()
+
+
+def _ms_since(started_at: float) -> int:
+    return round((time.monotonic() - started_at) * 1000)

@@ -26,8 +26,8 @@ class _EqualJitter(wait_base):
 class Backoff:
     """Delays that grow from retry to retry: d(n) = min(initial · base^(n-1), max), with jitter.
 
-    This is the formula of the README, "Failures". "With jitter" means equal jitter: the delay lies evenly
-    between d/2 and d, so the formula is the longest wait and its half the shortest.
+    This is the formula of the README, "Failures". "With jitter" means equal jitter: the delay lies
+    evenly between d/2 and d, so the formula is the longest wait and its half the shortest.
     Without jitter the delay is d itself.
 
     For operations (the delay is stored, nobody sleeps) and for loops that back off on errors.

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from stocksync import __version__, schema, settings
 from stocksync.backoff import Backoff
+from stocksync.circuits import Circuits
 from stocksync.database import Database
 from stocksync.gateway import Gateway, GivenToken, MintedToken
 from stocksync.listener import Listener
@@ -68,6 +69,7 @@ class Daemon:
             store=Store(database=self._database, by=by),
             pusher=self._gateway,
             rules=Rules(backoff=backoff, max_retries=retry.retry_max_attempts, by=by),
+            circuits=Circuits(database=self._database, failures=relay.circuit_failures),
             bell=self._listener,
             concurrency=relay.concurrency,
             claim_batch_size=relay.claim_batch_size,

@@ -50,6 +50,8 @@ class Push:
     """The order itself is held too: it has failed rows, or is pushed for its own sake."""
     attempt: int | None
     """Pushes for its own sake in a row without success; None: it goes for its rows alone."""
+    is_probe: bool
+    """A circuit is open, of the service or of this account: this one asks whether it may close."""
     claim_token: UUID
     """The fence: a row changes only under the claim token that it carries."""
 

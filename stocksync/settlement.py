@@ -1,11 +1,24 @@
 """Settlement: what an outcome makes of a push's rows. The rules of failure, without any I/O."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, assert_never
 from uuid import UUID
 
 from stocksync.backoff import Backoff
-from stocksync.model import ClaimedRow, Done, Outcome, Push, Refused, Retry, Status
+from stocksync.model import Cause, ClaimedRow, Done, Outcome, Push, Refused, Retry, Status
+
+# Failures of the environment, as opposed to the order's own.
+ENVIRONMENTAL = (Cause.ENVIRONMENT, Cause.CREDENTIALS, Cause.TOKEN)
+
+
+class Uncounted(StrEnum):
+    """When a failure is no retry."""
+
+    PROBE = "probe"
+    """Never a retry: a probe goes for all, not for its row."""
+    UNPROVEN = "unproven"
+    """Unless the service proved something since the row's attempt before this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +33,10 @@ class RowSettlement:
     error: str | None = None
     action: str | None = None
     """What the log says; None: nothing happened to this row."""
+    uncounted: Uncounted | None = None
+    """When the failure does not count as a retry after all; None: it counts."""
+    delay_uncounted_seconds: float | None = None
+    """Until it is due again then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +77,8 @@ class Rules:
                 rows = tuple(_completed(row) for row in push.rows)
             case Retry(after_seconds=after):
                 delays = _Delays(self._backoff, after)
-                rows = tuple(self._retried(row, outcome, delays) for row in push.rows)
+                uncounted = _uncounted(push, outcome)
+                rows = tuple(self._retried(row, outcome, delays, uncounted) for row in push.rows)
                 details |= {"error": outcome.reason, "cause": outcome.cause}
                 is_ambiguous = outcome.is_ambiguous
                 if push.attempt is not None:
@@ -95,9 +113,12 @@ class Rules:
             duration_ms=duration_ms,
         )
 
-    def _retried(self, row: ClaimedRow, outcome: Retry, delays: "_Delays") -> RowSettlement:
+    def _retried(
+        self, row: ClaimedRow, outcome: Retry, delays: "_Delays", uncounted: Uncounted | None
+    ) -> RowSettlement:
         if not row.is_due:
             return _kept(row)
+        delay_uncounted_seconds = delays.seconds(max(row.retry_count, 1)) if uncounted else None
         limit = self._max_retries if row.max_retries is None else row.max_retries
         if limit >= 0 and row.retry_count >= limit:
             return RowSettlement(
@@ -106,6 +127,8 @@ class Rules:
                 retry_count=row.retry_count,
                 error=outcome.reason,
                 action="failed",
+                uncounted=uncounted,
+                delay_uncounted_seconds=delay_uncounted_seconds,
             )
         return RowSettlement(
             id=row.id,
@@ -114,7 +137,15 @@ class Rules:
             delay_seconds=delays.seconds(row.retry_count + 1),
             error=outcome.reason,
             action="retry",
+            uncounted=uncounted,
+            delay_uncounted_seconds=delay_uncounted_seconds,
         )
+
+
+def _uncounted(push: Push, outcome: Retry) -> Uncounted | None:
+    if push.is_probe:
+        return Uncounted.PROBE
+    return Uncounted.UNPROVEN if outcome.cause in ENVIRONMENTAL else None
 
 
 class _Delays:

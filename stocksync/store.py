@@ -37,6 +37,20 @@ class Claim:
     """By this host's monotonic clock, in seconds; the database's lease ends no earlier."""
     next_place: Place
     """Where the next claim may begin."""
+    is_held: bool
+    """The service's circuit is open, or all is paused: nothing goes but probes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What became of a settlement."""
+
+    lost_rows: int
+    """Rows that somebody else holds by now."""
+    given_up: frozenset[UUID]
+    """Rows that are failed now."""
+    is_clean: bool
+    """False: circuits have something against the service or an account that was proven now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,18 +83,18 @@ class Store:
             [at for at, _ in place.heads.values()],
             [seq for _, seq in place.heads.values()],
         )
-        after = ""
-        if rows and rows[-1]["order_id"] is None:
-            after = rows.pop()["token_id"]
+        last = rows.pop()
+        after = last["token_id"]
         return Claim(
             pushes=tuple(_push(row, claim_token) for row in rows),
             lease_until=lease_until,
             # With more accounts than a claim holds, every claim must look at other ones.
             next_place=Place(after=after) if after else _moved_on(place, rows),
+            is_held=last["is_probe"],
         )
 
-    async def settle(self, settlements: Sequence[Settlement]) -> int:
-        """Write what came of pushes; gives the number of rows whose lease was lost."""
+    async def settle(self, settlements: Sequence[Settlement]) -> Settled:
+        """Write what came of pushes; a row whose lease was lost is not touched."""
         rows = sorted(
             ((row, s) for s in settlements for row in s.rows), key=lambda pair: pair[0].id.int
         )
@@ -94,9 +108,9 @@ class Store:
             key=lambda pair: pair[0].int,
         )
         ambiguous = [s.push for s in settlements if s.is_ambiguous]
-        lost: list[UUID] = await self._database.fetchval(
+        row = await self._database.fetchrow(
             "settle",
-            [row.id for row, _ in rows],
+            [each.id for each, _ in rows],
             [s.push.claim_token for _, s in rows],
             [row.status for row, _ in rows],
             [row.retry_count for row, _ in rows],
@@ -117,13 +131,21 @@ class Store:
             [details[id(s)] for _, s in failed],
             [p.token_id for p in ambiguous],
             [p.order_id for p in ambiguous],
+            [row.uncounted for row, _ in rows],
+            [row.delay_uncounted_seconds for row, _ in rows],
+            _probed(s.push for s in settlements),
         )
-        return len(lost)
+        assert row is not None  # noqa: S101 - the function always answers
+        return Settled(
+            lost_rows=len(row["lost_ids"]),
+            given_up=frozenset(row["given_up_ids"] or ()),
+            is_clean=row["is_clean"],
+        )
 
     async def release(self, pushes: Sequence[Push]) -> None:
         """Give back what was claimed and never begun: no attempt, no trace."""
         wanted = [p.attempt is not None for p in _claimed_orders(pushes)]
-        await self._database.fetch("release", *_held(pushes), wanted)
+        await self._database.fetch("release", *_held(pushes), wanted, _probed(pushes))
 
     async def renew(self, pushes: Sequence[Push], *, lease_seconds: float) -> list[Push]:
         """Lengthen the leases of waiting pushes; gives those that are still held."""
@@ -157,6 +179,12 @@ def _held(pushes: Sequence[Push]) -> tuple[list[Any], ...]:
     )
 
 
+def _probed(pushes: Iterable[Push]) -> list[str]:
+    """Circuits whose probe these were: the service's or the account's, which is closed then."""
+    tokens = {push.token_id for push in pushes if push.is_probe}
+    return ["", *sorted(tokens)] if tokens else []
+
+
 def _claimed_orders(pushes: Iterable[Push]) -> list[Push]:
     """Those whose order is claimed itself, in the order in which every statement locks them."""
     return sorted((p for p in pushes if p.is_order_claimed), key=lambda p: (p.order_id, p.token_id))
@@ -180,6 +208,7 @@ def _push(row: Any, claim_token: UUID) -> Push:  # noqa: ANN401 - the driver's r
         failed_ids=tuple(row["failed_ids"] or ()),
         is_order_claimed=row["is_order_claimed"],
         attempt=row["attempt"],
+        is_probe=row["is_probe"],
         claim_token=claim_token,
     )
 

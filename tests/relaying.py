@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from stocksync.backoff import Backoff
+from stocksync.circuits import Circuits
 from stocksync.database import Database
 from stocksync.demo.microservice import StandIn
 from stocksync.gateway import Gateway, MintedToken
@@ -42,6 +43,7 @@ async def running_relay(
     grace_seconds: float = 10,
     max_retries: int = 5,
     retry_seconds: float = 0.05,
+    circuit_failures: int = 5,
 ) -> AsyncIterator[Running]:
     """Run a relay until the block ends, then drain it."""
     async with (
@@ -66,6 +68,7 @@ async def running_relay(
                 max_retries=max_retries,
                 by="a test",
             ),
+            circuits=Circuits(database=database, failures=circuit_failures),
             bell=listener,
             concurrency=concurrency,
             claim_batch_size=claim_batch_size,

@@ -9,7 +9,9 @@ RULES = Rules(
     backoff=Backoff(initial_seconds=60, max_seconds=3600, jitter=False), max_retries=5, by="a test"
 )
 DONE = Done()
-RETRY = Retry(reason="503 Service Unavailable", cause=Cause.ENVIRONMENT, http_status=503)
+# The order's own failure, which always counts, and one of the environment.
+RETRY = Retry(reason="500 Internal Server Error", cause=Cause.OPERATION, http_status=500)
+AWAY = Retry(reason="503 Service Unavailable", cause=Cause.ENVIRONMENT, http_status=503)
 TIMEOUT = Retry(reason="no answer within 10 s", cause=Cause.ENVIRONMENT, is_ambiguous=True)
 REFUSED = Refused(reason="token_id: not a UUID", http_status=422)
 
@@ -28,4 +30,5 @@ async def claim(
 
 async def settle(store: Store, pushes: list[Push], outcome: Outcome = DONE) -> int:
     """Settle all with one outcome; gives the number of lost rows."""
-    return await store.settle([settlement(push, outcome) for push in pushes])
+    settled = await store.settle([settlement(push, outcome) for push in pushes])
+    return settled.lost_rows

@@ -30,7 +30,7 @@ class Claimer:
         rows = await self.connection.fetch(
             "SELECT ids FROM stock_sync_claim(100, $1, 60, '', '{}', '{}', '{}')", uuid4()
         )
-        return [row_id for row in rows for row_id in row["ids"]]
+        return [row_id for row in rows for row_id in row["ids"] or ()]
 
     async def commit(self) -> None:
         await self._transaction.commit()

@@ -48,6 +48,7 @@ def a_push(order_id: str = ORDER, *, balance: int = 1, token_id: str = TOKEN_ID)
         failed_ids=(),
         is_order_claimed=False,
         attempt=None,
+        is_probe=False,
         claim_token=uuid.uuid4(),
     )
 

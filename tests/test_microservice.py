@@ -1,4 +1,4 @@
-"""The stand-in: it answers as the microservice was seen to, breaks to order, and sees everything."""
+"""The stand-in: it answers as the microservice does, breaks to order, and sees everything."""
 
 import asyncio
 import json

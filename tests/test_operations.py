@@ -91,7 +91,7 @@ async def test_a_history_begins_with_the_birth_that_nobody_had_to_log(
     ]
     created, retried, _ = story.history
     assert (created.timestamp, created.details) == (story.operation.created_at, {})
-    assert retried.details["http_status"] == 503
+    assert retried.details["http_status"] == 500
     assert retried.execution_time_ms == 7
     assert story.operation.attempts == 2
 

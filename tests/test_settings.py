@@ -11,9 +11,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from stocksync import settings
 from stocksync.model import SettingsError
-from stocksync.settings import Database, Group, Log, Relay, Retry, Service, describe, load
+from stocksync.settings import Database, Group, Log, Relay, Retry, Service, describe, load, urls
 
 URL = "postgresql://relay:pw@db.example:5432/stock"
 JWT = "eyJhbGciOi.eyJ1c2Vy.c2lnbmF0dXJl"
@@ -49,6 +48,7 @@ def test_the_defaults_are_the_contracts() -> None:
         concurrency=8,
         claim_batch_size=100,
         lease_seconds=60,
+        circuit_failures=5,
         poll_interval_seconds=1,
         shutdown_grace_seconds=25,
     )
@@ -99,6 +99,7 @@ SECONDS = [
 WHOLE = dict.fromkeys(SECONDS, (1, 10**9)) | {
     "CONCURRENCY": (1, 256),
     "CLAIM_BATCH_SIZE": (1, 10_000),
+    "CIRCUIT_FAILURES": (1, 1000),
     "RETRY_MAX_ATTEMPTS": (-1, 2**31 - 1),
 }
 
@@ -247,7 +248,7 @@ VALUES = {"port": "5432", "sslmode": "disable", "target_session_attrs": "any", "
           "sslnegotiation": "postgres"}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", sorted(settings._URL_PARAMETERS - {"application_name", "options"}))
+@pytest.mark.parametrize("name", sorted(urls.DRIVER_PARAMETERS - {"application_name", "options"}))
 def test_each_parameter_that_we_pass_on_is_one_that_the_driver_knows(name: str) -> None:
     url = f"postgresql://u:p@h/db?sslmode=disable&{name}={VALUES.get(name, '/none')}"
     assert database(url).database_url.get_secret_value() == url
@@ -573,6 +574,7 @@ def test_every_setting_is_described_with_name_and_default() -> None:
         "MICROSERVICE_TIMEOUT_SECONDS": "10",
         "CONCURRENCY": "8",
         "CLAIM_BATCH_SIZE": "100",
+        "CIRCUIT_FAILURES": "5",
         "LEASE_SECONDS": "60",
         "POLL_INTERVAL_SECONDS": "1",
         "SHUTDOWN_GRACE_SECONDS": "25",

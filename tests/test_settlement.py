@@ -6,11 +6,12 @@ import pytest
 
 from stocksync.backoff import Backoff
 from stocksync.model import Cause, ClaimedRow, Done, Outcome, Push, Refused, Retry, Status
-from stocksync.settlement import RowSettlement, Rules, Settlement
+from stocksync.settlement import RowSettlement, Rules, Settlement, Uncounted
 
 BACKOFF = Backoff(initial_seconds=60, max_seconds=3600, jitter=False)
 RULES = Rules(backoff=BACKOFF, max_retries=2, by="daemon")
-RETRY = Retry(reason="503", cause=Cause.ENVIRONMENT, http_status=503)
+RETRY = Retry(reason="500", cause=Cause.OPERATION, http_status=500)
+AWAY = Retry(reason="503", cause=Cause.ENVIRONMENT, http_status=503)
 REFUSED = Refused(reason="not a UUID", http_status=422)
 
 
@@ -23,6 +24,7 @@ def settle(
     outcome: Outcome,
     rules: Rules = RULES,
     attempt: int | None = None,
+    is_probe: bool = False,
 ) -> Settlement:
     push = Push(
         token_id="t",
@@ -32,6 +34,7 @@ def settle(
         failed_ids=(),
         is_order_claimed=attempt is not None,
         attempt=attempt,
+        is_probe=is_probe,
         claim_token=UUID(int=1),
     )
     return rules.settlement(push, outcome, duration_ms=12)
@@ -94,6 +97,23 @@ def test_a_retry_waits_for_what_the_service_asked_for() -> None:
     assert after.delay_seconds == 300
 
 
+@pytest.mark.parametrize("cause", [Cause.ENVIRONMENT, Cause.CREDENTIALS, Cause.TOKEN])
+def test_a_failure_of_the_environment_counts_only_if_something_was_proven_since(
+    cause: Cause,
+) -> None:
+    [after] = settle(row(retries=2), outcome=Retry(reason="x", cause=cause)).rows
+    assert after.uncounted is Uncounted.UNPROVEN
+    assert after.delay_uncounted_seconds == 120, "as long as it waited before"
+    [first] = settle(row(), outcome=Retry(reason="x", cause=cause)).rows
+    assert first.delay_uncounted_seconds == 60
+
+
+@pytest.mark.parametrize("outcome", [RETRY, AWAY])
+def test_the_failure_of_a_probe_is_no_retry(outcome: Outcome) -> None:
+    [after] = settle(row(), outcome=outcome, is_probe=True).rows
+    assert after.uncounted is Uncounted.PROBE
+
+
 @pytest.mark.parametrize("outcome", [RETRY, REFUSED])
 def test_an_order_pushed_for_its_own_sake_is_tried_again_for_ever(outcome: Outcome) -> None:
     assert settle(outcome=outcome, attempt=3).order_delay_seconds == 480
@@ -107,9 +127,9 @@ def test_the_log_says_status_error_cause_flag_and_by_whose_hand() -> None:
         "by": "daemon",
         "flag": True,
         "balance": 1,
-        "http_status": 503,
-        "error": "503",
-        "cause": "environment",
+        "http_status": 500,
+        "error": "500",
+        "cause": "operation",
     }
     assert settle(row(), outcome=Done()).details == {
         "by": "daemon",

@@ -196,7 +196,7 @@ async def test_a_failure_counts_only_for_the_rows_that_were_due(
     await settle(store, await claim(store), RETRY)
     row = await outbox.row(due)
     assert (row["status"], row["retry_count"]) == ("pending", 1)
-    assert row["error_message"] == "503 Service Unavailable"
+    assert row["error_message"] == "500 Internal Server Error"
     assert row["next_retry_at"] - row["updated_at"] == timedelta(seconds=60)
     row = await outbox.row(early)
     assert (row["status"], row["retry_count"], row["next_retry_at"]) == ("pending", 0, later)

@@ -106,6 +106,26 @@ CREATE INDEX stock_sync_orders_due
 CREATE INDEX stock_sync_orders_in_flight
     ON :"schema".stock_sync_orders (lease_until) WHERE claim_token IS NOT NULL;
 
+-- Circuits: the service's (token_id '') and each account's that there is something to say of. An open
+-- one lets a single probe through at a time, over all daemons.
+CREATE TABLE :"schema".stock_sync_circuits (
+    token_id     text        COLLATE "C" PRIMARY KEY,
+    evidence     jsonb       NOT NULL DEFAULT '{}',   -- circuit.py
+    is_clean     boolean     NOT NULL DEFAULT true,   -- no evidence: a proof need not be written down
+    is_open      boolean     NOT NULL DEFAULT false,
+    reason       text,
+    opened_at    timestamptz,
+    proven_at    timestamptz,                         -- something was proven then, to a second
+    probes       integer     NOT NULL DEFAULT 0,      -- since it opened
+    probe_at     timestamptz,                         -- the next one, not before
+    probe_until  timestamptz,                         -- the one in flight: its lease
+    probe_after  text        COLLATE "C" NOT NULL DEFAULT '',  -- accounts take turns
+    paused_until timestamptz,                         -- planned maintenance, by hand
+    paused_by    text
+);
+
+INSERT INTO :"schema".stock_sync_circuits (token_id) VALUES ('');
+
 -- Who lives: each daemon's own row, renewed every few seconds, gone when it stops in order.
 CREATE TABLE :"schema".stock_sync_daemons (
     id          uuid        PRIMARY KEY,

@@ -17,16 +17,56 @@ BEGIN ATOMIC
     WHERE o.order_id = p_order_id AND o.token_id = p_token_id;
 END;
 
+-- Accounts with something due, from p_after on, then round to the beginning; at most p_limit. Paused
+-- ones are passed over, and parked ones until their next probe, unless p_with_parked.
+CREATE FUNCTION :"schema".stock_sync_due_accounts(
+    p_after text, p_limit integer, p_now timestamptz, p_with_parked boolean)
+RETURNS text[]
+LANGUAGE plpgsql STABLE AS $accounts$
+DECLARE
+    v_accounts text[] := '{}';
+    v_found    text[];
+BEGIN
+    FOR half IN 1..2 LOOP
+        EXIT WHEN half = 2 AND p_after = '';
+        WITH RECURSIVE account AS (
+            (SELECT o.token_id, o.next_retry_at
+             FROM pending_stock_operations o
+             WHERE o.status = 'pending' AND o.token_id > CASE half WHEN 1 THEN p_after ELSE '' END
+             ORDER BY o.token_id, o.next_retry_at, o.seq LIMIT 1)
+            UNION ALL
+            SELECT n.token_id, n.next_retry_at
+            FROM account a CROSS JOIN LATERAL (
+                SELECT o.token_id, o.next_retry_at
+                FROM pending_stock_operations o
+                WHERE o.status = 'pending' AND o.token_id > a.token_id
+                ORDER BY o.token_id, o.next_retry_at, o.seq LIMIT 1) n
+            WHERE half = 1 OR a.token_id < p_after)
+        SELECT array_agg(d.token_id) INTO v_found FROM (
+            SELECT a.token_id FROM account a
+            WHERE a.next_retry_at <= p_now AND (half = 1 OR a.token_id <= p_after)
+              AND NOT EXISTS (
+                  SELECT 1 FROM stock_sync_circuits c
+                  WHERE c.token_id = a.token_id
+                    AND (c.paused_until > p_now
+                         OR (c.is_open AND NOT p_with_parked
+                             AND (c.probe_at > p_now OR c.probe_until > p_now))) OFFSET 0)
+            LIMIT p_limit - cardinality(v_accounts)) d;
+        v_accounts := v_accounts || v_found;
+    END LOOP;
+    RETURN v_accounts;
+END $accounts$;
+
 -- Claims up to p_limit due orders for p_lease_seconds: all their pending rows become processing
 -- under p_claim_token. Orders with failed rows, and orders that are to be pushed for their own sake,
 -- are claimed in stock_sync_orders as well.
 --
 -- One row per order: its balance; of each claimed row the id, whether it was due, its retries and
 -- limit; the failed rows that are part of the balance; whether the order itself is claimed; how often
--- it was pushed in a row for its own sake without success (NULL: it goes for its rows alone); its
--- place in the queue (head_at, head_seq).
--- Then, when there were more accounts than p_limit, one row without an order whose token_id says
--- where the next claim begins (p_after): accounts take turns.
+-- it was pushed in a row for its own sake without success (NULL: it goes for its rows alone); whether
+-- it is a probe, of the service or of its account; its place in the queue (head_at, head_seq).
+-- Then one row without an order: its token_id says where the next claim begins (p_after: accounts
+-- take turns; '' when all had theirs), is_probe whether the service's circuit is open or paused.
 --
 -- p_accounts, p_head_at, p_head_seq: look at these accounts only, each from this place on. Rows that
 -- were claimed before it are dead, but while any old snapshot is held in the database they cannot be
@@ -39,7 +79,7 @@ CREATE FUNCTION :"schema".stock_sync_claim(
 RETURNS TABLE (
     token_id text, order_id text, balance bigint,
     ids uuid[], are_due boolean[], retry_counts integer[], max_retries integer[],
-    failed_ids uuid[], is_order_claimed boolean, attempt integer,
+    failed_ids uuid[], is_order_claimed boolean, attempt integer, is_probe boolean,
     head_at timestamptz, head_seq bigint)
 LANGUAGE plpgsql VOLATILE
 -- The queue is empty most of the time, and that is what the planner's statistics say. With these
@@ -55,10 +95,12 @@ AS $claim$
 DECLARE
     v_now      timestamptz;
     v_lease    interval := make_interval(secs => p_lease_seconds);
-    v_found    text[];
+    v_limit    integer := p_limit;
+    v_service  stock_sync_circuits;
     v_accounts text[] := p_accounts;
     v_head_at  timestamptz[] := p_head_at;
     v_head_seq bigint[] := p_head_seq;
+    v_probed   text[];
     v_tokens   text[];
     v_orders   text[];
     v_at       timestamptz[];
@@ -80,33 +122,32 @@ BEGIN
         1398035267, 'pending_stock_operations'::regclass::oid::integer);
     v_now := clock_timestamp();
 
-    -- 2. Accounts with something due: from p_after on, then round to the beginning.
-    IF cardinality(v_accounts) = 0 THEN
-        FOR half IN 1..2 LOOP
-            EXIT WHEN half = 2 AND p_after = '';
-            WITH RECURSIVE account AS (
-                (SELECT o.token_id, o.next_retry_at
-                 FROM pending_stock_operations o
-                 WHERE o.status = 'pending'
-                   AND o.token_id > CASE half WHEN 1 THEN p_after ELSE '' END
-                 ORDER BY o.token_id, o.next_retry_at, o.seq LIMIT 1)
-                UNION ALL
-                SELECT n.token_id, n.next_retry_at
-                FROM account a CROSS JOIN LATERAL (
-                    SELECT o.token_id, o.next_retry_at
-                    FROM pending_stock_operations o
-                    WHERE o.status = 'pending' AND o.token_id > a.token_id
-                    ORDER BY o.token_id, o.next_retry_at, o.seq LIMIT 1) n
-                WHERE half = 1 OR a.token_id < p_after)
-            SELECT array_agg(d.token_id) INTO v_found FROM (
-                SELECT a.token_id FROM account a
-                WHERE a.next_retry_at <= v_now AND (half = 1 OR a.token_id <= p_after)
-                LIMIT p_limit - cardinality(v_accounts)) d;
-            v_accounts := v_accounts || v_found;
-        END LOOP;
+    -- 2. Accounts. While the service's circuit is open, a single order goes as its probe, of another
+    --    account each time: a parked one only when there is no other.
+    SELECT * INTO v_service FROM stock_sync_circuits c WHERE c.token_id = '';
+    IF v_service.paused_until > v_now
+       OR (v_service.is_open AND (v_service.probe_at > v_now OR v_service.probe_until > v_now)) THEN
+        token_id := p_after;
+        is_probe := true;
+        RETURN NEXT;
+        RETURN;
+    ELSIF v_service.is_open THEN
+        v_limit := 1;
+        v_accounts := stock_sync_due_accounts(v_service.probe_after, 1, v_now, false);
+        IF cardinality(v_accounts) = 0 THEN
+            v_accounts := stock_sync_due_accounts(v_service.probe_after, 1, v_now, true);
+        END IF;
+    ELSIF cardinality(v_accounts) = 0 OR EXISTS (
+        SELECT 1 FROM stock_sync_circuits c
+        WHERE c.token_id = ANY (p_accounts) AND (c.is_open OR c.paused_until > v_now)) THEN
+        v_accounts := stock_sync_due_accounts(p_after, p_limit, v_now, false);
+    END IF;
+    IF v_accounts IS DISTINCT FROM p_accounts THEN
         v_head_at := array_fill('-infinity'::timestamptz, ARRAY[cardinality(v_accounts)]);
         v_head_seq := array_fill(0::bigint, ARRAY[cardinality(v_accounts)]);
     END IF;
+    v_probed := ARRAY(SELECT c.token_id FROM stock_sync_circuits c
+                      WHERE c.token_id = ANY (v_accounts) AND c.is_open);
 
     -- 3. Orders to be pushed for their own sake: at most a quarter of the claim, never in flight,
     --    and not those that come anyway because of a due row.
@@ -118,12 +159,25 @@ BEGIN
                             AND (o.status || '' = 'processing'
                                  OR (o.status || '' = 'pending' AND o.next_retry_at <= v_now))
                           OFFSET 0)
-        ORDER BY s.push_due_at LIMIT greatest(1, p_limit / 4)) s;
+          -- Of a parked account the first one may be its probe, when it has no due row for that.
+          AND NOT EXISTS (SELECT 1 FROM stock_sync_circuits c
+                          WHERE c.token_id = s.token_id
+                            AND (c.paused_until > v_now
+                                 OR (c.is_open AND NOT v_service.is_open
+                                     AND (c.probe_at > v_now OR c.probe_until > v_now
+                                          OR c.token_id = ANY (v_accounts)
+                                          OR EXISTS (SELECT 1 FROM stock_sync_orders e
+                                                     WHERE e.token_id = s.token_id
+                                                       AND e.push_due_at < s.push_due_at OFFSET 0))))
+                          OFFSET 0)
+        ORDER BY s.push_due_at
+        LIMIT CASE WHEN NOT v_service.is_open THEN greatest(1, v_limit / 4)
+                   WHEN cardinality(v_accounts) > 0 THEN 0 ELSE 1 END) s;
 
     -- 4. Due orders: each account's oldest first, accounts in turn. A window of rows per account is
     --    enough for its share of orders with three rows each; it widens when that was too few.
     IF cardinality(v_accounts) > 0 THEN
-        v_window := 3 * ceil(p_limit::numeric / cardinality(v_accounts)) + 5;
+        v_window := 3 * ceil(v_limit::numeric / cardinality(v_accounts)) + 5;
         LOOP
             WITH candidate AS MATERIALIZED (
                 SELECT a.token_id, q.order_id, q.at, q.seq, q.turn, q.row_count
@@ -143,21 +197,22 @@ BEGIN
                 SELECT t.token_id, t.order_id, t.at, t.seq
                 -- OFFSET 0: the order first, then look up what is busy, and stop at the limit.
                 FROM (SELECT c.* FROM candidate c ORDER BY c.turn, c.token_id OFFSET 0) t
-                WHERE NOT EXISTS (SELECT 1 FROM pending_stock_operations o
+                WHERE (t.turn = 1 OR t.token_id <> ALL (v_probed))
+                  AND NOT EXISTS (SELECT 1 FROM pending_stock_operations o
                                   WHERE o.status = 'processing'
                                     AND o.order_id = t.order_id AND o.token_id = t.token_id OFFSET 0)
                   AND NOT EXISTS (SELECT 1 FROM stock_sync_orders s
                                   WHERE s.claim_token IS NOT NULL
                                     AND s.order_id = t.order_id AND s.token_id = t.token_id OFFSET 0)
-                LIMIT p_limit - coalesce(cardinality(v_own_orders), 0))
+                LIMIT v_limit - coalesce(cardinality(v_own_orders), 0))
             SELECT array_agg(c.token_id), array_agg(c.order_id), array_agg(c.at), array_agg(c.seq),
-                   (SELECT bool_or(row_count >= v_window) FROM candidate)
+                   (SELECT bool_or(row_count >= v_window AND token_id <> ALL (v_probed)) FROM candidate)
             INTO v_tokens, v_orders, v_at, v_seq, v_is_cut FROM chosen c;
 
             -- 100,000: ten times the largest order we know of.
             EXIT WHEN NOT coalesce(v_is_cut, false) OR v_window >= 100000
-                OR coalesce(cardinality(v_orders), 0) + coalesce(cardinality(v_own_orders), 0) >= p_limit;
-            v_window := CASE WHEN v_window < 4 * p_limit THEN 4 * p_limit ELSE v_window * 32 END;
+                OR coalesce(cardinality(v_orders), 0) + coalesce(cardinality(v_own_orders), 0) >= v_limit;
+            v_window := CASE WHEN v_window < 4 * v_limit THEN 4 * v_limit ELSE v_window * 32 END;
         END LOOP;
     END IF;
 
@@ -205,14 +260,26 @@ BEGIN
         SELECT t.order_id, t.token_id, p_claim_token, v_now + v_lease FROM taken t WHERE t.is_own
         -- push_due_at goes: who asks for another push meanwhile sets it again.
         ON CONFLICT ON CONSTRAINT stock_sync_orders_pkey DO UPDATE
-        SET claim_token = excluded.claim_token, lease_until = excluded.lease_until, push_due_at = NULL)
+        SET claim_token = excluded.claim_token, lease_until = excluded.lease_until, push_due_at = NULL),
+    probes_marked AS (
+        UPDATE stock_sync_circuits c
+        SET probes = c.probes + 1, probe_after = (SELECT max(t.token_id) FROM taken t),
+            -- After 1 s (said when it opened), then 2, 4, 8, 16, 30.
+            probe_at = v_now + least(30, 2 ^ least(c.probes + 1, 5)) * interval '1 second',
+            -- A push is over within half of its lease.
+            probe_until = v_now + v_lease / 2
+        WHERE c.is_open AND EXISTS (SELECT 1 FROM taken)
+          AND c.token_id = ANY (CASE WHEN v_service.is_open THEN ARRAY['']
+                                     ELSE ARRAY(SELECT t.token_id FROM taken t) END))
     SELECT t.token_id, t.order_id, t.balance, t.ids, t.are_due, t.retry_counts, t.max_retries,
-           t.failed_ids, t.is_own, t.attempt, t.at, t.seq
+           t.failed_ids, t.is_own, t.attempt,
+           v_service.is_open OR EXISTS (SELECT 1 FROM stock_sync_circuits c
+                                        WHERE c.token_id = t.token_id AND c.is_open OFFSET 0),
+           t.at, t.seq
     FROM taken t;
 
-    IF cardinality(p_accounts) = 0 AND cardinality(v_accounts) >= p_limit THEN
-        token_id := v_accounts[cardinality(v_accounts)];
-        order_id := NULL;
-        RETURN NEXT;
-    END IF;
+    token_id := CASE WHEN cardinality(p_accounts) = 0 AND cardinality(v_accounts) >= v_limit
+                     THEN v_accounts[cardinality(v_accounts)] ELSE '' END;
+    is_probe := v_service.is_open;
+    RETURN NEXT;
 END $claim$;

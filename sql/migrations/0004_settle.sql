@@ -30,6 +30,16 @@ END;
 -- p_failed_ids: rows that had failed and are part of a balance now proven; p_failed_claims: the claim
 -- of their order, which fences them.
 -- p_ambiguous_tokens, p_ambiguous_orders: orders whose call may be applied later.
+--
+-- p_uncounted: whether a failure of the row counts as a retry. NULL: it does. 'unproven': only if
+-- something was proven since the row's attempt before this one: a row alone in a night-long outage
+-- burns one. 'probe': never; it goes to the end of its account's queue, and another one is next. What
+-- does not count leaves the row pending with its retry count, p_delays_uncounted later; while a
+-- circuit is open, which holds it back anyway, at once.
+-- p_probed: the circuits whose probe has ended ('': the service's).
+--
+-- Gives the ids whose lease was lost, those that are failed now, and whether the circuits of all that
+-- was proven are clean: if not, they must be told.
 CREATE FUNCTION :"schema".stock_sync_settle(
     p_ids uuid[], p_claims uuid[], p_statuses text[], p_retry_counts integer[],
     p_delays double precision[], p_errors text[], p_actions text[], p_details text[], p_ms integer[],
@@ -37,8 +47,9 @@ CREATE FUNCTION :"schema".stock_sync_settle(
     p_order_delays double precision[], p_order_actions text[], p_order_details text[],
     p_order_ms integer[],
     p_failed_ids uuid[], p_failed_claims uuid[], p_failed_details text[],
-    p_ambiguous_tokens text[], p_ambiguous_orders text[])
-RETURNS uuid[]
+    p_ambiguous_tokens text[], p_ambiguous_orders text[],
+    p_uncounted text[], p_delays_uncounted double precision[], p_probed text[],
+    OUT lost_ids uuid[], OUT given_up_ids uuid[], OUT is_clean boolean)
 LANGUAGE plpgsql VOLATILE
 SET search_path = :"schema", pg_temp
 SET enable_seqscan = off
@@ -49,20 +60,37 @@ SET plan_cache_mode = force_generic_plan
 AS $settle$
 DECLARE
     v_now     timestamptz := clock_timestamp();
+    v_service stock_sync_circuits;
+    v_open    text[];
+    v_proven  text[];
     v_settled uuid[];
-    v_lost    uuid[] := '{}';
     v_lost_tokens text[];
     v_lost_orders text[];
 BEGIN
+    SELECT * INTO v_service FROM stock_sync_circuits c WHERE c.token_id = '';
+    v_open := ARRAY(SELECT c.token_id FROM stock_sync_circuits c WHERE c.is_open);
     WITH settled AS (
         UPDATE pending_stock_operations o
         SET (status, retry_count, next_retry_at, error_message, completed_at) = (
-                SELECT p_statuses[n], p_retry_counts[n],
-                       coalesce(v_now + p_delays[n] * interval '1 second', o.next_retry_at),
+                SELECT CASE WHEN c.counts THEN p_statuses[n] ELSE 'pending' END,
+                       CASE WHEN c.counts THEN p_retry_counts[n] ELSE o.retry_count END,
+                       CASE WHEN p_actions[n] IS NULL OR p_statuses[n] = 'completed'
+                                THEN o.next_retry_at
+                            WHEN p_uncounted[n] = 'probe' OR v_open && ARRAY['', o.token_id]
+                                THEN v_now
+                            WHEN c.counts THEN coalesce(
+                                v_now + p_delays[n] * interval '1 second', o.next_retry_at)
+                            ELSE v_now + p_delays_uncounted[n] * interval '1 second' END,
                        CASE WHEN p_statuses[n] <> 'completed'
                             THEN coalesce(p_errors[n], o.error_message) END,
                        CASE WHEN p_statuses[n] = 'completed' THEN v_now END
-                FROM width_bucket(o.id, p_ids) n),
+                FROM width_bucket(o.id, p_ids) n
+                CROSS JOIN LATERAL (
+                    SELECT CASE p_uncounted[n]
+                           WHEN 'probe' THEN false
+                           WHEN 'unproven' THEN
+                               o.attempted_at IS NULL OR v_service.proven_at > o.attempted_at
+                           ELSE true END IS TRUE) c (counts)),
             attempts = o.attempts + 1, attempted_at = v_now, updated_at = v_now,
             claim_token = NULL, claim_no = NULL, lease_until = NULL
         -- The claim token says "processing" (a CHECK). Said here in words, it would let the planner
@@ -72,14 +100,18 @@ BEGIN
     logged AS (
         INSERT INTO stock_synchronization_logs
             (operation_id, action, status, details, "timestamp", execution_time_ms)
-        SELECT s.id, p_actions[s.n], s.status, p_details[s.n]::jsonb, v_now, p_ms[s.n]
+        -- Failed for good in the daemon's eyes, and yet pending: it did not count.
+        SELECT s.id, CASE WHEN s.status = 'pending' AND p_actions[s.n] = 'failed' THEN 'retry'
+                          ELSE p_actions[s.n] END, s.status, p_details[s.n]::jsonb, v_now, p_ms[s.n]
         FROM settled s WHERE p_actions[s.n] IS NOT NULL)
-    SELECT array_agg(s.id) INTO v_settled FROM settled s;
+    SELECT array_agg(s.id), array_agg(s.id) FILTER (WHERE s.status = 'failed')
+    INTO v_settled, given_up_ids FROM settled s;
 
+    lost_ids := '{}';
     IF cardinality(p_ids) > coalesce(cardinality(v_settled), 0) THEN
-        v_lost := ARRAY(SELECT unnest(p_ids) EXCEPT SELECT unnest(v_settled));
+        lost_ids := ARRAY(SELECT unnest(p_ids) EXCEPT SELECT unnest(v_settled));
         SELECT array_agg(o.token_id), array_agg(o.order_id) INTO v_lost_tokens, v_lost_orders
-        FROM pending_stock_operations o WHERE o.id = ANY (v_lost);
+        FROM pending_stock_operations o WHERE o.id = ANY (lost_ids);
     END IF;
 
     IF cardinality(p_failed_ids) > 0 THEN
@@ -104,9 +136,14 @@ BEGIN
         settled AS (
             UPDATE stock_sync_orders s
             SET claim_token = NULL, lease_until = NULL,
-                attempt = CASE WHEN t.delay IS NULL THEN 0 ELSE s.attempt + 1 END,
+                attempt = CASE WHEN t.delay IS NULL THEN 0
+                               WHEN v_open && ARRAY['', s.token_id] THEN s.attempt
+                               ELSE s.attempt + 1 END,
                 -- Somebody may have asked for a push meanwhile: the earlier time counts.
-                push_due_at = least(s.push_due_at, v_now + t.delay * interval '1 second')
+                push_due_at = least(s.push_due_at, CASE
+                    WHEN t.delay IS NULL THEN NULL
+                    WHEN v_open && ARRAY['', s.token_id] THEN v_now
+                    ELSE v_now + t.delay * interval '1 second' END)
             FROM own t
             WHERE s.order_id = t.order_id AND s.token_id = t.token_id
               AND s.claim_token = t.claim_token
@@ -136,7 +173,22 @@ BEGIN
         PERFORM stock_sync_mark_ambiguous(
             p_ambiguous_tokens || v_lost_tokens, p_ambiguous_orders || v_lost_orders);
     END IF;
-    RETURN v_lost;
+
+    -- Proofs end probes, and keep the time of the last one, to a second.
+    IF cardinality(p_probed) > 0 THEN
+        UPDATE stock_sync_circuits c SET probe_until = NULL WHERE c.token_id = ANY (p_probed);
+    END IF;
+    v_proven := ARRAY(SELECT o.token_id FROM pending_stock_operations o
+                      WHERE o.id = ANY (v_settled) AND o.completed_at = v_now);
+    is_clean := true;
+    IF cardinality(v_proven) > 0 THEN
+        UPDATE stock_sync_circuits c SET proven_at = v_now
+        WHERE c.token_id = ''
+          AND (c.proven_at IS NULL OR c.proven_at < v_now - interval '1 second' OR NOT c.is_clean);
+        is_clean := NOT EXISTS (SELECT 1 FROM stock_sync_circuits c
+                                WHERE (c.token_id = '' OR c.token_id = ANY (v_proven))
+                                  AND NOT c.is_clean OFFSET 0);
+    END IF;
 END $settle$;
 
 -- Rescues what a dead or stuck daemon left behind: rows and orders whose lease has expired are

@@ -1,13 +1,10 @@
 """A throw-away Postgres of our own: started in a folder, ends with us, leaves nothing behind."""
 
 import os
-import pwd
 import shutil
 import signal
 import socket
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +12,9 @@ from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import quote
 
-from stocksync.demo.binaries import WHEEL, Kind, NoPostgres, find_binaries
+from stocksync.demo.binaries import Kind, find_binaries
+from stocksync.demo.lodging import make_folder, reachable, server_user
+from stocksync.demo.processes import launch
 from stocksync.model import StocksyncError
 
 StopMode = Literal["fast", "immediate"]
@@ -25,24 +24,6 @@ _INITDB_SECONDS = 120.0
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _GLANCE_SECONDS = 0.01
-_LONGEST_SOCKET_PATH = 107  # sun_path of Linux, less its closing zero
-
-# Runs between us and Postgres, as a program of its own because code in a forked child of a process
-# with threads may hang. As root it becomes the given user: Postgres refuses root. Changing the user
-# clears the parent-death signal, so that comes second; a parent that died before it is seen third.
-_LAUNCHER = """
-import ctypes, os, signal, sys
-parent, uid, gid, *command = sys.argv[1:]
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setgid(int(gid))
-    os.setuid(int(uid))
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, int(signal.SIGINT), 0, 0, 0)
-if os.getppid() != int(parent):
-    sys.exit("the parent is gone")
-os.execv(command[0], command)
-"""
 
 
 class PostgresBroken(StocksyncError):
@@ -95,8 +76,8 @@ class PostgresServer:
         found = find_binaries(self._kind)
         self.version = found.version
         try:
-            self._folder = _make_folder()
-            self._bindir = _reachable(found.bindir, self._folder)
+            self._folder = make_folder()
+            self._bindir = reachable(found.bindir, self._folder)
             if self._has_tcp:
                 self.port = _free_port()
             self._create_cluster()
@@ -193,19 +174,16 @@ class PostgresServer:
             raise self._broken("initdb failed")
 
     def _launch(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
-        uid, gid = _server_user()
-        launcher = [sys.executable, "-IS", "-c", _LAUNCHER, str(os.getpid()), str(uid), str(gid)]
-        with self._log.open("ab") as log:
-            return subprocess.Popen(  # noqa: S603 - our own launcher, no shell
-                [*launcher, str(self._bindir / program), *arguments],
-                cwd=self.folder,
-                env=_plain_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # Ctrl-C is for us: we stop the server when its users are done.
-                start_new_session=True,
-            )
+        return launch(
+            str(self._bindir / program),
+            *arguments,
+            log=self._log,
+            death_signal=signal.SIGINT,
+            stdin=subprocess.DEVNULL,
+            environment=_plain_environment(),
+            folder=self.folder,
+            user=server_user(),
+        )
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _START_SECONDS
@@ -228,59 +206,6 @@ class PostgresServer:
         lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
         last = " | ".join(line.strip() for line in lines[-6:] if line.strip())
         return PostgresBroken(f"{what} ({self._bindir}): {last or 'it said nothing'}")
-
-
-def _server_user() -> tuple[int, int]:
-    """Give the user and group that Postgres runs as: ours, or nobody's when we are root."""
-    if os.geteuid() != 0:
-        return os.geteuid(), os.getegid()
-    try:
-        nobody = pwd.getpwnam("nobody")
-    except KeyError:
-        raise NoPostgres(
-            "Postgres does not run as root and there is no user `nobody`: run as another user"
-        ) from None
-    return nobody.pw_uid, nobody.pw_gid
-
-
-def _make_folder() -> Path:
-    """Make a folder of the server's user, with a path short enough for a socket in it."""
-    uid, gid = _server_user()
-    socket_name = len("/stocksync-pg-12345678/.s.PGSQL.65535")
-    for base in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108 - mkdtemp is safe there
-        is_short = len(os.fsencode(base)) + socket_name <= _LONGEST_SOCKET_PATH
-        if is_short and _others_may_enter(Path(base)):
-            folder = Path(tempfile.mkdtemp(prefix="stocksync-pg-", dir=base))
-            os.chown(folder, uid, gid)
-            return folder
-    raise NoPostgres("no temporary folder with a short path that the server may enter")
-
-
-def _reachable(bindir: Path, folder: Path) -> Path:
-    """Copy the wheel's binaries into the folder where the server's user cannot reach them."""
-    programs = (bindir / "initdb", bindir / "postgres")
-    if _others_may_enter(bindir) and all(path.stat().st_mode & 0o001 for path in programs):
-        return bindir
-    install = bindir.parent
-    package = install.parent
-    if package.name != WHEEL:
-        raise NoPostgres(f"user `nobody`, as whom root runs Postgres, may not enter {bindir}")
-    # Their paths relative to each other are how the programs find their libraries.
-    libraries = package.with_name(f"{WHEEL}.libs")
-    shutil.copytree(install, folder / package.name / install.name, symlinks=True)
-    shutil.copytree(libraries, folder / libraries.name, symlinks=True)
-    uid, gid = _server_user()
-    for path in folder.rglob("*"):
-        os.chown(path, uid, gid, follow_symlinks=False)
-    return folder / package.name / install.name / "bin"
-
-
-def _others_may_enter(path: Path) -> bool:
-    """Tell whether the server's user may go there; only root starts it as another than itself."""
-    if os.geteuid() != 0:
-        return True
-    path = path.resolve()
-    return all(place.stat().st_mode & 0o001 for place in (path, *path.parents))
 
 
 def _free_port() -> int:

@@ -1,29 +1,18 @@
-"""A process that the demo starts: its output kept in a file, its end seen, never left behind."""
+"""A process that we start: its output kept in a file, its end seen, never left behind."""
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from stocksync.model import StocksyncError
 
 _GLANCE_SECONDS = 0.02
 _LAST_LINES = 12
-
-# Runs between us and the program, so that it ends with us even when we are killed. A program of its
-# own, because code in a forked child of a process with threads may hang.
-_LAUNCHER = """
-import ctypes, os, signal, sys
-parent, *command = sys.argv[1:]
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)
-if os.getppid() != int(parent):
-    sys.exit("the parent is gone")
-os.execv(command[0], command)
-"""
 
 
 class ProcessEnded(StocksyncError):
@@ -44,18 +33,16 @@ class Process:
 
     def __enter__(self) -> Self:
         """Start it."""
-        python = sys.executable
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own modules, no shell
-                [python, "-IS", "-c", _LAUNCHER, str(os.getpid()), python, "-m", *self._arguments],
-                env=self._environment,
-                # Closes with us: where there is no parent-death signal, the stand-in sees that.
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                # Ctrl-C is for us: who has to end, ends in our order.
-                start_new_session=True,
-            )
+        self._process = launch(
+            sys.executable,
+            "-m",
+            *self._arguments,
+            log=self.log,
+            death_signal=signal.SIGKILL,
+            # Closes with us: where there is no parent-death signal, the stand-in sees that.
+            stdin=subprocess.PIPE,
+            environment=self._environment,
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -104,3 +91,60 @@ class Process:
         """The last lines of its output, indented."""
         lines = self.log.read_text("utf-8", errors="replace").splitlines()[-_LAST_LINES:]
         return "\n".join(f"    {line}" for line in lines or ["(it said nothing)"])
+
+
+class User(NamedTuple):
+    """Whom a process runs as."""
+
+    uid: int
+    gid: int
+
+
+def launch(
+    program: str,
+    *arguments: str,
+    log: Path,
+    death_signal: signal.Signals,
+    stdin: int,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    user: User | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a program that ends with the thread that started it, even when that is killed.
+
+    It then gets `death_signal`. Without `user` and `folder` it has ours; only root may give another
+    user.
+    """
+    uid, gid = user or (os.geteuid(), os.getegid())
+    launcher = [sys.executable, "-IS", "-c", _LAUNCHER]
+    orders = [str(number) for number in (os.getpid(), uid, gid, int(death_signal))]
+    with log.open("ab") as output:
+        return subprocess.Popen(  # noqa: S603 - our own launcher, no shell
+            [*launcher, *orders, program, *arguments],
+            cwd=folder,
+            env=environment,
+            stdin=stdin,
+            stdout=output,
+            stderr=output,
+            # Ctrl-C is for us: who has to end, ends in our order.
+            start_new_session=True,
+        )
+
+
+# Runs between us and the program, as one of its own because code in a forked child of a process
+# with threads may hang. It changes the user itself: Popen would do so first, and the new user may
+# not be let into the folder of our Python. Changing the user clears the parent-death signal, so
+# that comes second; a parent that died before it is seen third.
+_LAUNCHER = """
+import ctypes, os, sys
+parent, uid, gid, death_signal = map(int, sys.argv[1:5])
+if os.geteuid() != uid:
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, death_signal, 0, 0, 0)
+if os.getppid() != parent:
+    sys.exit("the parent is gone")
+os.execv(sys.argv[5], sys.argv[5:])
+"""

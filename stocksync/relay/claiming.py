@@ -5,6 +5,7 @@ from typing import Protocol
 
 from stocksync.loop import UNTIL_WOKEN
 from stocksync.relay.line import Line
+from stocksync.relay.ramp import Ramp
 from stocksync.store import Claim, Place, Store
 
 # Claims wait in line for a quarter of a second at the service's pace: enough that no slot runs dry
@@ -33,6 +34,7 @@ class Claiming:
         *,
         store: Store,
         line: Line,
+        ramp: Ramp,
         bell: Bell | None,
         fewest: int,
         most: int,
@@ -41,6 +43,7 @@ class Claiming:
     ) -> None:
         self._store = store
         self._line = line
+        self._ramp = ramp
         self._bell = bell
         self._fewest = min(fewest, most)
         self._most = most
@@ -67,6 +70,8 @@ class Claiming:
         )
         if is_everywhere:
             self._looked_everywhere_at = now
+        if claim.is_held:
+            self._ramp.hold()
         self._line.add(claim.pushes, claimed_at=now, lease_until=claim.lease_until)
         if len(claim.pushes) >= room:
             return await self._go_on(claim)

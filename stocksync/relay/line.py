@@ -25,7 +25,7 @@ class Line:
     def __init__(self, *, on_half_empty: Callable[[], None]) -> None:
         self._on_half_empty = on_half_empty
         self._waiting: deque[Held] = deque()
-        self._has_waiting = asyncio.Event()
+        self._changed = asyncio.Event()
         self._is_closed = False
         self._longest_wait_seconds = 0.0
         self.target = 1
@@ -40,13 +40,13 @@ class Line:
         self._waiting.extend(
             Held(push=push, claimed_at=claimed_at, lease_until=lease_until) for push in pushes
         )
-        self._has_waiting.set()
+        self._changed.set()
 
-    async def next(self) -> Held | None:
-        """The first, as soon as there is one; None: the line is closed."""
-        while not self._waiting and not self._is_closed:
-            self._has_waiting.clear()
-            await self._has_waiting.wait()
+    async def next(self, may_take: Callable[[], bool]) -> Held | None:
+        """The first, as soon as there is one and the caller may take it; None: it is closed."""
+        while not self._is_closed and not (self._waiting and may_take()):
+            self._changed.clear()
+            await self._changed.wait()
         if self._is_closed:
             return None
         held = self._waiting.popleft()
@@ -69,13 +69,17 @@ class Line:
         """Forget these: their lease is lost. Who has left the line meanwhile is none of its."""
         self._waiting = deque(held for held in self._waiting if held not in lost)
 
+    def take_out(self, *, account: str | None = None) -> list[Push]:
+        """Take out all that wait, or all of one account."""
+        out = [h.push for h in self._waiting if account in (None, h.push.token_id)]
+        self._waiting = deque(h for h in self._waiting if account not in (None, h.push.token_id))
+        return out
+
     def close(self) -> None:
         """Let nobody out any more."""
         self._is_closed = True
-        self._has_waiting.set()
+        self._changed.set()
 
-    def empty(self) -> list[Push]:
-        """Take out all that wait."""
-        rest = [held.push for held in self._waiting]
-        self._waiting.clear()
-        return rest
+    def poke(self) -> None:
+        """Somebody may take who might not before."""
+        self._changed.set()

@@ -4,11 +4,14 @@ import asyncio
 import time
 from typing import Protocol
 
+from stocksync.circuits import Circuits
 from stocksync.loop import Loop
 from stocksync.model import Cause, DatabaseUnavailable, Outcome, Push, Retry
 from stocksync.relay.claiming import Bell, Claiming
 from stocksync.relay.line import Line
+from stocksync.relay.ramp import Ramp
 from stocksync.relay.settling import Settling, Tally
+from stocksync.relay.watching import HealthSaid, Watching
 from stocksync.settlement import Rules
 from stocksync.store import Store
 from stocksync.telemetry import get_logger
@@ -22,10 +25,13 @@ LAST_WORDS_SECONDS = 5.0
 
 
 class Pusher(Protocol):
-    """Tells the microservice an order's flag (`gateway.Gateway`)."""
+    """The microservice (`gateway.Gateway`)."""
 
     async def push(self, push: Push) -> Outcome:
-        """What came of it; what an answer can be is never an exception."""
+        """Tell it an order's flag; what an answer can be is never an exception."""
+
+    async def health(self) -> HealthSaid:
+        """Ask it how it is; never raises for what it says or does not."""
 
 
 class Relay:
@@ -41,6 +47,7 @@ class Relay:
         store: Store,
         pusher: Pusher,
         rules: Rules,
+        circuits: Circuits,
         bell: Bell | None,
         concurrency: int,
         claim_batch_size: int,
@@ -56,21 +63,33 @@ class Relay:
         self._timeout_seconds = timeout_seconds
 
         self._line = Line(on_half_empty=self.wake)
+        self._ramp = Ramp(most=concurrency, failures=circuits.failures, on_step=self._line.poke)
         self._claiming = Claiming(
             store=store,
             line=self._line,
+            ramp=self._ramp,
             bell=bell,
             fewest=concurrency,
             most=claim_batch_size,
             lease_seconds=lease_seconds,
             poll_interval_seconds=poll_interval_seconds,
         )
-        self._settling = Settling(store=store, line=self._line)
+        self._watching = Watching(
+            circuits=circuits,
+            line=self._line,
+            ramp=self._ramp,
+            ask_health=pusher.health,
+            release=store.release,
+            on_doubt=self._ask_health,
+        )
+        self._settling = Settling(store=store, line=self._line, on_settled=self._watching.told)
         self._claim_loop = Loop("claim", self._claiming.tick)
         self._settle_loop = Loop("settle", self._settle)
         self._keep_loop = Loop("keep", self.keep)
+        self._health_loop = Loop("health", self._watching.tick)
         self._late: list[Push] = []
         self._workers: list[asyncio.Task[None]] = []
+        self._asking: asyncio.Task[None]
         self.in_flight = 0
 
     @property
@@ -87,21 +106,27 @@ class Relay:
         """Rows may be due: look at once."""
         self._claim_loop.wake()
 
+    def _ask_health(self) -> None:
+        self._health_loop.wake()
+
     async def run(self) -> None:
         """Claim, push and settle until `drain` has ended."""
         async with asyncio.TaskGroup() as group:
             self._workers = [group.create_task(self._claim_loop.run(), name="claim")]
             self._workers += [
-                group.create_task(self._work(), name=f"slot {n}") for n in range(self._concurrency)
+                group.create_task(self._work(n), name=f"slot {n}") for n in range(self._concurrency)
             ]
             group.create_task(self._settle_loop.run(), name="settle")
             group.create_task(self._keep_loop.run(), name="keep")
+            self._asking = group.create_task(self._health_loop.run(), name="health")
 
     async def drain(self, *, grace_seconds: float) -> None:
         """Stop claiming, let what is in flight end within the grace, settle, give back the rest."""
         log.info("relay.draining", in_flight=self.in_flight, waiting=len(self._line))
         self._claim_loop.stop()
         self._line.close()
+        # A question to the service: nothing of it has to be finished.
+        self._asking.cancel()
         _, unfinished = await asyncio.wait(self._workers, timeout=max(0, grace_seconds))
         if unfinished:
             log.warning("relay.interrupted", pushes=self.in_flight)
@@ -120,16 +145,16 @@ class Relay:
     async def _finish(self) -> None:
         while len(self._settling):
             await self._settling.settle()
-        rest = self._line.empty() + self._late
+        rest = self._line.take_out() + self._late
         if rest:
             await self._store.release(rest)
             log.info("relay.released", orders=len(rest))
 
     # --- push ------------------------------------------------------------------------------------
 
-    async def _work(self) -> None:
+    async def _work(self, slot: int) -> None:
         """One slot: takes the next waiting push as soon as it has ended one."""
-        while (held := await self._line.next()) is not None:
+        while (held := await self._line.next(lambda: self._ramp.admits(slot))) is not None:
             if held.lease_until - time.monotonic() < self._timeout_seconds:
                 self._late.append(held.push)
                 self._keep_loop.wake()
@@ -155,6 +180,7 @@ class Relay:
         finally:
             self.in_flight -= 1
         settlement = self._rules.settlement(push, outcome, duration_ms=_ms_since(started_at))
+        self._ramp.count(is_proven=settlement.is_proven)
         self._settling.add(settlement, outcome)
         self._settle_loop.wake()
 

@@ -1,16 +1,17 @@
 """Settling: writes what came of pushes, many at once, and keeps what cannot be written now."""
 
 import asyncio
-import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Protocol, assert_never
 
+from stocksync.circuit import Seen, seen
 from stocksync.loop import UNTIL_WOKEN
-from stocksync.model import DatabaseUnavailable, Done, Outcome, Refused, Retry, Status
+from stocksync.model import Done, Outcome, Refused, Retry, StocksyncError
 from stocksync.relay.line import Line
 from stocksync.settlement import Settlement
-from stocksync.store import Store
+from stocksync.store import Settled, Store
 from stocksync.telemetry import get_logger
 
 log = get_logger()
@@ -30,13 +31,21 @@ class Tally:
     lost: int = 0
 
 
+class OnSettled(Protocol):
+    """Hears what was settled (`watching.Watching.told`)."""
+
+    async def __call__(self, pushes: Sequence[Seen], /, *, is_clean: bool) -> None:
+        """These were settled; `is_clean`: no circuit has anything against what was proven."""
+
+
 class Settling:
     """The outcomes at hand. There are never more than orders claimed: the line and the slots."""
 
-    def __init__(self, *, store: Store, line: Line) -> None:
+    def __init__(self, *, store: Store, line: Line, on_settled: OnSettled) -> None:
         self._store = store
         self._line = line
-        self._outcomes: list[Settlement] = []
+        self._on_settled = on_settled
+        self._outcomes: list[tuple[Settlement, Seen | None]] = []
         self._one_at_a_time = asyncio.Lock()
         self.tally = Tally()
         self.settled_at: float | None = None
@@ -48,13 +57,17 @@ class Settling:
 
     def add(self, settlement: Settlement, outcome: Outcome | None = None) -> None:
         """Settle this with the next statement; no outcome: the push was broken off."""
-        self._outcomes.append(settlement)
-        if outcome is not None:
+        if outcome is None:
+            self._outcomes.append((settlement, None))
+        else:
+            self._outcomes.append((settlement, seen(settlement.push, outcome)))
             self._count(settlement, outcome)
 
     async def tick(self) -> float:
         """Settle what is at hand."""
-        if len(self._line) and len(self._outcomes) < SETTLE_LIMIT:
+        # What was not proven is told at once: the circuits wait for it.
+        is_all_proven = all(settlement.is_proven for settlement, _ in self._outcomes)
+        if len(self._line) and len(self._outcomes) < SETTLE_LIMIT and is_all_proven:
             await asyncio.sleep(GATHER_SECONDS)
         await self.settle()
         return 0 if self._outcomes else UNTIL_WOKEN
@@ -65,27 +78,31 @@ class Settling:
             batch = self._outcomes[:SETTLE_LIMIT]
             if not batch:
                 return 0
-            lost = await self._write(batch)
+            settled = await self._write([settlement for settlement, _ in batch])
             del self._outcomes[: len(batch)]
         self.settled_at = time.monotonic()
-        log.debug("relay.settled", orders=len(batch))
-        if lost:
-            self.tally.lost += lost
-            log.warning("relay.lost_leases", rows=lost)
+        self._tell(settled, batch)
+        await self._on_settled([each for _, each in batch if each], is_clean=settled.is_clean)
         return len(batch)
 
-    async def _write(self, batch: list[Settlement]) -> int:
+    async def _write(self, batch: list[Settlement]) -> Settled:
         try:
             return await self._store.settle(batch)
-        except DatabaseUnavailable:
+        except StocksyncError:
+            # Not these outcomes' fault: they wait.
             raise
         except Exception:
             if len(batch) == 1:
                 # A bug: written never, so its lease runs out and its order is pushed again.
                 log.exception("relay.cannot_settle", order_id=batch[0].push.order_id)
-                return 0
+                return Settled(lost_rows=0, given_up=frozenset(), is_clean=True)
             # One of them holds up all others: find it.
-            return sum([await self._write([each]) for each in batch])
+            each_settled = [await self._write([each]) for each in batch]
+            return Settled(
+                lost_rows=sum(settled.lost_rows for settled in each_settled),
+                given_up=frozenset().union(*(settled.given_up for settled in each_settled)),
+                is_clean=all(settled.is_clean for settled in each_settled),
+            )
 
     def _count(self, settlement: Settlement, outcome: Outcome) -> None:
         match outcome:
@@ -98,14 +115,26 @@ class Settling:
                 self.tally.refused += 1
             case _:
                 assert_never(outcome)
-        failed = sum(row.status is Status.FAILED for row in settlement.rows)
-        log.log(
-            # A retry needs nobody; a failed row needs somebody.
-            logging.WARNING if failed else logging.INFO,
-            "relay.failed" if failed else "relay.not_proven",
+        log.info(
+            "relay.not_proven",
             order_id=settlement.push.order_id,
             token_id=settlement.push.token_id,
             http_status=outcome.http_status,
             reason=outcome.reason,
-            failed_rows=failed,
         )
+
+    def _tell(self, settled: Settled, batch: Sequence[tuple[Settlement, Seen | None]]) -> None:
+        log.debug("relay.settled", orders=len(batch))
+        if settled.lost_rows:
+            self.tally.lost += settled.lost_rows
+            log.warning("relay.lost_leases", rows=settled.lost_rows)
+        for settlement, _ in batch if settled.given_up else ():
+            failed = [row for row in settlement.rows if row.id in settled.given_up]
+            if failed:
+                log.warning(
+                    "relay.failed",
+                    order_id=settlement.push.order_id,
+                    token_id=settlement.push.token_id,
+                    rows=len(failed),
+                    reason=failed[0].error,
+                )

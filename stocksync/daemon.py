@@ -52,13 +52,17 @@ class Daemon:
         self._gateway = open_gateway(
             service, database=self._database, concurrency=relay.concurrency
         )
+        self._beating = Loop("beat", self._beat)
+        self._listening: Loop | None = None
         self._listener: Listener | None = None
         if database.database_listen_url or not database.database_pgbouncer:
             self._listener = Listener(
                 database=self._database,
                 url=database.listen_url.get_secret_value(),
                 on_wake=self._wake_relay,
+                on_change=self._listener_changed,
             )
+            self._listening = Loop("listen", self._listener.tick)
         backoff = Backoff(
             initial_seconds=retry.retry_initial_delay,
             max_seconds=retry.retry_max_delay,
@@ -96,6 +100,12 @@ class Daemon:
     def _wake_relay(self) -> None:
         self._relay.wake()
 
+    def _listener_changed(self) -> None:
+        # `status` shall know at once, and a deaf one connect at once.
+        self._beating.wake()
+        if self._listening is not None:
+            self._listening.wake()
+
     async def _prepare(self, *, is_migrating: bool) -> bool:
         """Wait for the database, migrate if asked, verify the tables; False: stopped meanwhile."""
         backoff = Backoff(initial_seconds=0.25, max_seconds=5)
@@ -115,10 +125,9 @@ class Daemon:
         return False
 
     async def _supervise(self) -> None:
-        beating = Loop("beat", self._beat)
-        loops = [beating]
-        if self._listener is not None:
-            loops.append(Loop("listen", self._listener.tick))
+        loops = [self._beating]
+        if self._listening is not None:
+            loops.append(self._listening)
         else:
             log.info("daemon.polls_only", reason="DATABASE_PGBOUNCER without DATABASE_LISTEN_URL")
         try:
@@ -126,7 +135,12 @@ class Daemon:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._relay.run(), name="relay")
                 tasks = [group.create_task(loop.run(), name=loop.name) for loop in loops]
-                log.info("daemon.started", concurrency=self._settings.concurrency)
+                log.info(
+                    "daemon.started",
+                    database=self._database.target,
+                    service=self._gateway.base_url,
+                    concurrency=self._settings.concurrency,
+                )
                 await self._stopping.wait()
                 await self._relay.drain(grace_seconds=self._settings.shutdown_grace_seconds)
                 for task in tasks:
@@ -151,10 +165,15 @@ class Daemon:
             None if settled_at is None else time.monotonic() - settled_at,
         )
         self._database.clock.set(epoch_seconds)
-        if self._relay.tally != self._told:
-            self._told = dataclasses.replace(self._relay.tally)
-            log.info("relay.progress", **dataclasses.asdict(self._told))
+        self._tell_progress()
         return BEAT_SECONDS
+
+    def _tell_progress(self) -> None:
+        now, before = dataclasses.asdict(self._relay.tally), dataclasses.asdict(self._told)
+        if now != before:
+            # Since the last such line.
+            log.info("relay.progress", **{name: now[name] - before[name] for name in now})
+            self._told = Tally(**now)
 
     async def _leave(self) -> None:
         try:

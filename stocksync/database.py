@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Self, TypeAlias
+from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 
@@ -80,6 +81,7 @@ class Database:
         application_name: str = "stocksync",
     ) -> None:
         self.schema = schema
+        self.target = target(url)
         self._url = url
         self._is_pgbouncer = is_pgbouncer
         self._max_connections = max_connections
@@ -150,15 +152,17 @@ class Database:
                 await self._pool.expire_connections()
             raise self._unavailable(error) from error
         except REFUSED as error:
-            raise _refused(error) from error
+            raise DatabaseRefused(
+                f"the database {self.target} refuses: {describe(error)}"
+            ) from error
         self._available()
 
     def _unavailable(self, error: BaseException) -> DatabaseUnavailable:
         reason = describe(error)
         if self._lost_at is None:
             self._lost_at = time.monotonic()
-            log.warning("database.unavailable", reason=reason)
-        return DatabaseUnavailable(f"the database cannot be reached: {reason}")
+            log.warning("database.unavailable", database=self.target, reason=reason)
+        return DatabaseUnavailable(f"the database {self.target} cannot be reached: {reason}")
 
     def _available(self) -> None:
         if self._lost_at is not None:
@@ -200,13 +204,20 @@ async def connect(url: str, *, application_name: str) -> "asyncpg.Connection[asy
             server_settings={"application_name": application_name},
         )
     except UNAVAILABLE as error:
-        raise DatabaseUnavailable(f"the database cannot be reached: {describe(error)}") from error
+        raise DatabaseUnavailable(
+            f"the database {target(url)} cannot be reached: {describe(error)}"
+        ) from error
     except REFUSED as error:
-        raise _refused(error) from error
+        raise DatabaseRefused(f"the database {target(url)} refuses: {describe(error)}") from error
 
 
-def _refused(error: BaseException) -> DatabaseRefused:
-    return DatabaseRefused(f"the database refuses: {describe(error)}")
+def target(url: str) -> str:
+    """Which database a URL means, without user and password: `db.example:5432/shop`."""
+    parts = urlsplit(url)
+    named = dict(parse_qsl(parts.query))
+    hosts = parts.netloc.rpartition("@")[2] or named.get("host", "at the local socket")
+    name = parts.path.lstrip("/") or named.get("dbname") or named.get("database", "")
+    return f"{hosts}/{name}" if name else hosts
 
 
 def describe(error: BaseException) -> str:

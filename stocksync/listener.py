@@ -29,12 +29,22 @@ class Listener:
     A half-open connection, or a pooler in between, makes LISTEN deaf without any error. So every
     few seconds it sends itself a word the long way round, through the pool; not heard in time, it
     connects anew. The relay's poll goes on in any case.
+
+    `on_change`: it hears, or has gone deaf; then `tick` wants to be called soon.
     """
 
-    def __init__(self, *, database: Database, url: str, on_wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        url: str,
+        on_wake: Callable[[], None],
+        on_change: Callable[[], None],
+    ) -> None:
         self._database = database
         self._url = url
         self._on_wake = on_wake
+        self._on_change = on_change
         self._channel = f"stock_sync_{database.schema}"
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         # The connection takes one command at a time.
@@ -91,7 +101,9 @@ class Listener:
             connection.terminate()
             raise
         self._connection = connection
+        connection.add_termination_listener(self._on_terminated)
         log.info("listener.listening", channel=self._channel)
+        self._on_change()
         # What was inserted while nobody listened.
         self._on_wake()
 
@@ -128,6 +140,11 @@ class Listener:
         if connection is not None:
             connection.terminate()
             log.warning("listener.deaf", reason=reason)
+            self._on_change()
+
+    def _on_terminated(self, connection: object) -> None:
+        if connection is self._connection:
+            self._lose("the connection was closed")
 
     def _hear(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         if not payload:

@@ -56,7 +56,12 @@ async def running_relay(
         ) as gateway,
     ):
         listener = (
-            Listener(database=database, url=dsn, on_wake=lambda: relay.wake())  # noqa: PLW0108 - the relay comes after
+            Listener(
+                database=database,
+                url=dsn,
+                on_wake=lambda: relay.wake(),  # noqa: PLW0108 - the relay comes after
+                on_change=lambda: None,
+            )
             if is_listening
             else None
         )

@@ -66,6 +66,7 @@ class Gateway:
         transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
     ) -> None:
         self._url = httpx.URL(normalise_base_url(base_url))
+        self.base_url = str(self._url)
         self._path = self._url.raw_path.decode().rstrip("/")
         self._credentials = credentials
         self._timeout_seconds = timeout_seconds
@@ -149,7 +150,8 @@ class Gateway:
             what = f"within {self._timeout_seconds:g} s"
         except (httpx.HTTPError, OSError) as error:
             what = f"({type(error).__name__}: {error})".replace(": )", ")")
-        reason = f"{'no answer' if body.is_begun else 'no connection'} {what}"
+        found = "no answer from" if body.is_begun else "no connection to"
+        reason = f"{found} {self._url.netloc.decode()} {what}"
         return NoAnswer(
             reason=presentable(reason, secrets=self._credentials.secrets), was_sent=body.is_begun
         )

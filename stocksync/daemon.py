@@ -17,7 +17,7 @@ from stocksync.database import Database
 from stocksync.gateway import Gateway, GivenToken, MintedToken
 from stocksync.listener import Listener
 from stocksync.loop import Loop
-from stocksync.model import DatabaseUnavailable
+from stocksync.model import DatabaseUnavailable, StocksyncError
 from stocksync.relay import Relay, Tally
 from stocksync.settlement import Rules
 from stocksync.store import Store
@@ -29,6 +29,8 @@ log = get_logger()
 BEAT_SECONDS = 5.0
 # One more is the listener's: a daemon holds at most four.
 POOL_CONNECTIONS = 3
+# To settle, give back and take leave after the grace; then a daemon that cannot ends all the same.
+LAST_SECONDS = 10.0
 
 
 class Daemon:
@@ -92,9 +94,9 @@ class Daemon:
             stack.enter_context(self._signals())
             await stack.enter_async_context(self._database)
             await stack.enter_async_context(self._gateway)
-            if not await self._prepare(is_migrating=is_migrating):
-                return
-            await self._supervise()
+            if await self._prepare(is_migrating=is_migrating):
+                await self._supervise()
+            await self._leave()
         log.info("daemon.stopped", **dataclasses.asdict(self._relay.tally))
 
     def _wake_relay(self) -> None:
@@ -121,7 +123,7 @@ class Daemon:
                 failures += 1
                 await self._stopped_within(backoff.delay_seconds(failures))
             else:
-                return True
+                return not self._stopping.is_set()
         return False
 
     async def _supervise(self) -> None:
@@ -141,15 +143,19 @@ class Daemon:
                     service=self._gateway.base_url,
                     concurrency=self._settings.concurrency,
                 )
+                # Even when it shall stop at once: what is drained must have begun.
+                await asyncio.sleep(0)
                 await self._stopping.wait()
                 await self._relay.drain(grace_seconds=self._settings.shutdown_grace_seconds)
-                for task in tasks:
-                    # Nothing of theirs has to be finished.
+                for loop, task in zip(loops, tasks, strict=True):
+                    # Nothing of theirs has to be finished. Stopped as well: the driver turns a
+                    # cancellation that meets a frozen database into an error, and a loop outlives
+                    # errors.
+                    loop.stop()
                     task.cancel()
         finally:
             if self._listener is not None:
                 await self._listener.close()
-        await self._leave()
 
     async def _beat(self) -> float:
         """Say that this daemon lives, read the database's clock, and tell what was done since."""
@@ -178,7 +184,7 @@ class Daemon:
     async def _leave(self) -> None:
         try:
             await self._database.fetch("leave", self._id)
-        except DatabaseUnavailable:
+        except StocksyncError:
             # Its row says for how long it has not been seen.
             log.debug("daemon.left_unsaid")
 
@@ -207,6 +213,14 @@ class Daemon:
             os._exit(1)
         log.info("daemon.stopping", signal=name)
         self._stopping.set()
+        # A database that is frozen holds up every command to it, and cancelling them too.
+        asyncio.get_running_loop().call_later(
+            self._settings.shutdown_grace_seconds + LAST_SECONDS, self._give_up
+        )
+
+    def _give_up(self) -> None:
+        log.error("daemon.cannot_stop_in_order", after="the grace")
+        os._exit(1)
 
 
 def open_database(group: settings.Database, *, max_connections: int = 1) -> Database:

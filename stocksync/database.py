@@ -35,6 +35,9 @@ UNAVAILABLE: tuple[type[BaseException], ...] = (
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TargetServerAttributeNotMatched,
     asyncpg.ReadOnlySQLTransactionError,
+)
+# This statement was broken off, for another one's sake; the connection and the database are well.
+BROKEN_OFF: tuple[type[BaseException], ...] = (
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
     asyncpg.LockNotAvailableError,
@@ -43,6 +46,7 @@ UNAVAILABLE: tuple[type[BaseException], ...] = (
 
 # The database answers, and the answer is no: nothing but a person mends that.
 REFUSED: tuple[type[BaseException], ...] = (
+    asyncpg.ClientConfigurationError,  # a file that the URL names is missing, for instance
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InsufficientPrivilegeError,
@@ -102,7 +106,9 @@ class Database:
             command_timeout=COMMAND_SECONDS,
             # pgbouncer hands each transaction another server connection.
             statement_cache_size=0 if self._is_pgbouncer else 100,
-            server_settings={"application_name": self._application_name},
+            # pgbouncer takes no other settings.
+            server_settings={"application_name": self._application_name}
+            | ({} if self._is_pgbouncer else {"default_transaction_isolation": "read committed"}),
             # Nothing we run leaves anything behind in the session: no RESET round trip per use.
             reset=_leave_as_is,
         )
@@ -125,8 +131,18 @@ class Database:
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
         """All rows of the statement `sql/queries/<query>.sql`."""
         async with self.connection() as connection:
-            rows: list[asyncpg.Record] = await connection.fetch(self.query(query), *args)
-            return rows
+            # Each statement in a transaction that is surely READ COMMITTED: without a pooler the
+            # session says so, behind one nothing of the session is ours.
+            if self._is_pgbouncer:
+                async with connection.transaction(isolation="read_committed"):
+                    return await self._fetch(connection, query, args)
+            return await self._fetch(connection, query, args)
+
+    async def _fetch(
+        self, connection: "Connection", query: str, args: tuple[object, ...]
+    ) -> list[asyncpg.Record]:
+        rows: list[asyncpg.Record] = await connection.fetch(self.query(query), *args)
+        return rows
 
     async def fetchrow(self, query: str, *args: object) -> asyncpg.Record | None:
         """The first row of the statement `sql/queries/<query>.sql`, if it has one."""
@@ -146,15 +162,17 @@ class Database:
         try:
             async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
                 yield connection
-        except UNAVAILABLE as error:
-            if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-                # After a failover the old server's connections stay: they would be used again.
-                await self._pool.expire_connections()
-            raise self._unavailable(error) from error
         except REFUSED as error:
             raise DatabaseRefused(
                 f"the database {self.target} refuses: {describe(error)}"
             ) from error
+        except BROKEN_OFF as error:
+            raise DatabaseUnavailable(f"broken off by the database: {describe(error)}") from error
+        except UNAVAILABLE as error:
+            # The other connections are of the same server: after a restart broken, after a failover
+            # read-only. They would be used again, one after the other.
+            await self._pool.expire_connections()
+            raise self._unavailable(error) from error
         self._available()
 
     def _unavailable(self, error: BaseException) -> DatabaseUnavailable:

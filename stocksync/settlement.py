@@ -8,6 +8,8 @@ from uuid import UUID
 from stocksync.backoff import Backoff
 from stocksync.model import Cause, ClaimedRow, Done, Outcome, Push, Refused, Retry, Status
 
+# The column's upper bound: without a limit, a row would be tried hourly for a century.
+MOST_RETRIES = 1_000_000
 # Failures of the environment, as opposed to the order's own.
 ENVIRONMENTAL = (Cause.ENVIRONMENT, Cause.CREDENTIALS, Cause.TOKEN)
 
@@ -133,7 +135,7 @@ class Rules:
         return RowSettlement(
             id=row.id,
             status=Status.PENDING,
-            retry_count=row.retry_count + 1,
+            retry_count=min(row.retry_count + 1, MOST_RETRIES),
             delay_seconds=delays.seconds(row.retry_count + 1),
             error=outcome.reason,
             action="retry",

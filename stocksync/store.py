@@ -47,6 +47,8 @@ class Settled:
 
     lost_rows: int
     """Rows that somebody else holds by now."""
+    blocked: frozenset[UUID]
+    """Rows that somebody else has locked: to be settled later."""
     given_up: frozenset[UUID]
     """Rows that are failed now."""
     is_clean: bool
@@ -123,7 +125,7 @@ class Store:
             [s.push.order_id for s in orders],
             [s.push.claim_token for s in orders],
             [s.order_delay_seconds for s in orders],
-            [None if s.rows else _own_action(s) for s in orders],
+            [None if any(row.action for row in s.rows) else _own_action(s) for s in orders],
             [details[id(s)] for s in orders],
             [s.duration_ms for s in orders],
             [i for i, _ in failed],
@@ -138,6 +140,7 @@ class Store:
         assert row is not None  # noqa: S101 - the function always answers
         return Settled(
             lost_rows=len(row["lost_ids"]),
+            blocked=frozenset(row["blocked_ids"]),
             given_up=frozenset(row["given_up_ids"] or ()),
             is_clean=row["is_clean"],
         )

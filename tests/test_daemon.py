@@ -189,3 +189,62 @@ async def test_the_database_restarts_under_it_and_nothing_is_lost(stand_in: Stan
             await until_async(all_completed)
         lost = [e for e in daemon.events() if e["event"] == "database.unavailable"]
         assert len(lost) <= 2, "one line an outage"
+
+
+async def test_sigterm_during_the_start_exits_0_and_leaves_no_trace(
+    dsn: str, outbox: Outbox, stand_in: StandIn
+) -> None:
+    async with outbox.connection.transaction():
+        # The first beat waits: the daemon is in the middle of its start.
+        await outbox.connection.execute("LOCK stock_sync_daemons")
+        with running_daemon(dsn, stand_in.url) as daemon:
+            await daemon.until_logged("daemon.starting")
+
+            async def it_waits() -> bool:
+                return bool(
+                    await outbox.connection.fetchval(
+                        "SELECT count(*) FROM pg_locks WHERE NOT granted"
+                        " AND relation = 'stock_sync_daemons'::regclass"
+                    )
+                )
+
+            await until_async(it_waits)
+            daemon.signal(signal.SIGTERM)
+            await daemon.until_logged("daemon.stopping")
+            await outbox.connection.execute("SAVEPOINT nothing")
+            await outbox.connection.execute("ROLLBACK TO SAVEPOINT nothing")
+            await outbox.connection.execute("COMMIT")
+            assert await daemon.exit_code() == 0
+            assert "Traceback" not in daemon.log()
+            await outbox.connection.execute("BEGIN")
+    assert await outbox.connection.fetchval("SELECT count(*) FROM stock_sync_daemons") == 0
+
+
+async def test_sigterm_with_a_frozen_database_ends_all_the_same(stand_in: StandIn) -> None:
+    with PostgresServer(durable=False, tcp=True) as server:
+        frozen = asyncio.Event()
+        writers: list[asyncio.StreamWriter] = []
+
+        async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(65536):
+                if frozen.is_set():
+                    return
+                writer.write(data)
+
+        async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            there, back = await asyncio.open_connection("127.0.0.1", server.port)
+            writers.extend((writer, back))
+            await asyncio.gather(forward(reader, back), forward(there, writer))
+
+        proxy = await asyncio.start_server(pass_on, "127.0.0.1", 0)
+        port = proxy.sockets[0].getsockname()[1]
+        url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        with running_daemon(url, stand_in.url, "--migrate", SHUTDOWN_GRACE_SECONDS="1") as daemon:
+            await daemon.until_logged("daemon.started")
+            frozen.set()
+            daemon.signal(signal.SIGTERM)
+            # Its grace, and ten seconds for the rest.
+            await daemon.exit_code()
+        for writer in writers:
+            writer.close()
+        proxy.close()

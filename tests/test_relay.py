@@ -278,7 +278,7 @@ async def test_an_outcome_that_cannot_be_written_does_not_hold_up_the_others(
         # Postgres takes no NUL in a text.
         reason = "\x00" if push.order_id == "order-2" else "500"
         settling.add(settlement(push, Retry(reason=reason, cause=Cause.OPERATION)))
-    assert await settling.settle() == 3
+    await settling.settle()
     assert len(settling) == 0
     assert await outbox.statuses() == {"pending": 2, "processing": 1}
 

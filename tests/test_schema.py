@@ -65,7 +65,8 @@ async def test_four_columns_are_a_complete_row(outbox: Outbox) -> None:
         ("status_is_pending_at_insert", {"status": "processing"}),
         ("status_is_pending_at_insert", {"status": "completed"}),
         ("status_is_pending_at_insert", {"status": "PENDING"}),
-        ("retry_count_is_0_or_more", {"retry_count": -1}),
+        ("retry_count_is_0_to_1000000", {"retry_count": -1}),
+        ("retry_count_is_0_to_1000000", {"retry_count": 1_000_001}),
         ("max_retries_is_null_minus_1_0_or_more", {"max_retries": -2}),
         ("completed_at_goes_with_completed", {"completed_at": "now"}),
         ("claim_goes_with_processing", {"claim_no": 1}),
@@ -82,12 +83,21 @@ async def test_a_bad_value_is_refused_by_the_name_of_its_rule(
     assert f'"{rule}"' in str(refused.value)
 
 
-async def test_a_row_that_is_due_at_infinity_is_refused(outbox: Outbox) -> None:
-    with pytest.raises(asyncpg.CheckViolationError, match="next_retry_at_is_finite"):
+@pytest.mark.parametrize("column", ["next_retry_at", "created_at", "updated_at"])
+@pytest.mark.parametrize("time", ["infinity", "-infinity", "0001-01-01 00:00+03", "10000-01-01"])
+async def test_a_time_that_no_client_can_express_is_refused(
+    outbox: Outbox, column: str, time: str
+) -> None:
+    rule = (
+        "next_retry_at_is_between_2000_and_9999"
+        if column == "next_retry_at"
+        else "created_at_and_updated_at_are_between_2000_and_9999"
+    )
+    with pytest.raises(asyncpg.CheckViolationError, match=rule):
         await outbox.connection.execute(
             "INSERT INTO pending_stock_operations"
-            " (token_id, order_id, sku, quantity, next_retry_at)"
-            " VALUES ('0a1b2c3d-0000-4000-8000-000000000001', 'x', 'x', 1, 'infinity')"
+            f" (token_id, order_id, sku, quantity, {column})"
+            f" VALUES ('0a1b2c3d-0000-4000-8000-000000000001', 'x', 'x', 1, '{time}')"
         )
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from stocksync.database import Database
 from stocksync.model import Outcome, Push
 from stocksync.store import Place, Store
 from tests.outbox import ACCOUNT, OTHER_ACCOUNT, Outbox, account
@@ -386,6 +387,37 @@ async def test_an_order_that_somebody_else_holds_waits_and_the_others_do_not(
     assert (push.order_id, len(push.rows)) == ("held", 2)
 
 
+async def test_a_row_that_somebody_holds_is_settled_later_and_holds_up_no_other(
+    store: Store, outbox: Outbox
+) -> None:
+    held = await outbox.insert("held")
+    await outbox.insert("free")
+    pushes = await claim(store)
+    async with outbox.connection.transaction():
+        await outbox.connection.execute(
+            "SELECT 1 FROM pending_stock_operations WHERE id = $1 FOR UPDATE", held
+        )
+        async with asyncio.timeout(10):
+            settled = await store.settle([settlement(push) for push in pushes])
+            assert len(await store.renew(pushes, lease_seconds=60)) == 1
+        assert (set(settled.blocked), settled.lost_rows) == ({held}, 0)
+    assert await outbox.statuses() == {"completed": 1, "processing": 1}
+    assert await settle(store, [p for p in pushes if p.order_id == "held"]) == 0
+    assert await outbox.statuses() == {"completed": 2}
+
+
+async def test_orders_that_somebody_holds_do_not_hide_those_behind_them(
+    store: Store, outbox: Outbox
+) -> None:
+    await outbox.insert_orders(60)
+    async with outbox.connection.transaction():
+        await outbox.connection.execute(
+            "SELECT 1 FROM pending_stock_operations ORDER BY seq LIMIT 50 FOR UPDATE"
+        )
+        assert len(await claim(store, 8)) == 8
+        assert len(await claim(store, 8)) == 2
+
+
 # --- orders pushed for their own sake ------------------------------------------------------------
 
 
@@ -486,3 +518,50 @@ async def test_orders_to_be_pushed_again_leave_room_for_fresh_rows(
     )
     fresh = [order for order in orders(await claim(store, 20)) if order.startswith("fresh")]
     assert len(fresh) == 15
+
+
+async def test_accounts_keep_their_turns_while_orders_are_pushed_again(
+    store: Store, outbox: Outbox
+) -> None:
+    for number in range(16):
+        await outbox.insert_orders(40, token_id=account(number))
+    await outbox.connection.execute(
+        "INSERT INTO stock_sync_orders (order_id, token_id, push_due_at)"
+        f" SELECT 'again-' || n, '{account(0)}', now() FROM generate_series(1, 200) n"
+    )
+    place, by_account = Place(), dict.fromkeys(map(account, range(16)), 0)
+    for _ in range(16):
+        taken = await store.claim(limit=8, lease_seconds=60, place=place)
+        place = taken.next_place
+        for push in taken.pushes:
+            by_account[push.token_id] += bool(push.rows)
+    assert set(by_account.values()) == {6}
+
+
+async def test_a_claim_of_one_serves_fresh_rows_and_orders_to_be_pushed_again(
+    store: Store, outbox: Outbox
+) -> None:
+    await outbox.insert_orders(100)
+    await outbox.connection.execute(
+        "INSERT INTO stock_sync_orders (order_id, token_id, push_due_at)"
+        f" SELECT 'again-' || n, '{ACCOUNT}', now() FROM generate_series(1, 100) n"
+    )
+    kinds = {bool((await claim(store, 1))[0].rows) for _ in range(100)}
+    # By chance, one in four: the odds that a hundred are alike are 3 in 10^13.
+    assert kinds == {True, False}
+
+
+async def test_a_database_with_another_isolation_level_by_default_is_served_too(
+    dsn: str, outbox: Outbox
+) -> None:
+    name = await outbox.connection.fetchval("SELECT current_database()")
+    await outbox.connection.execute(
+        f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'"
+    )
+    await outbox.insert()
+    for is_pgbouncer in (False, True):
+        async with Database(url=dsn, is_pgbouncer=is_pgbouncer) as database:
+            store = Store(database=database, by="a test")
+            pushes = await claim(store)
+            assert len(pushes) == 1
+            await store.release(pushes)

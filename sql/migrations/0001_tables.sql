@@ -47,10 +47,15 @@ CREATE TABLE :"schema".pending_stock_operations (
         quantity > 0 OR (operation_type = 'adjustment' AND quantity <> 0)),
     CONSTRAINT status_is_pending_processing_completed_failed_or_cancelled CHECK (
         status IN ('pending', 'processing', 'completed', 'failed', 'cancelled')),
-    CONSTRAINT retry_count_is_0_or_more CHECK (retry_count >= 0),
+    CONSTRAINT retry_count_is_0_to_1000000 CHECK (retry_count BETWEEN 0 AND 1000000),
     CONSTRAINT max_retries_is_null_minus_1_0_or_more CHECK (max_retries >= -1),
-    -- A row that is due at infinity would wait for ever, unseen.
-    CONSTRAINT next_retry_at_is_finite CHECK (isfinite(next_retry_at)),
+    -- A row that is due at infinity would wait for ever, unseen; and a date before Christ or after
+    -- 9999, a default of some languages, stops every client that cannot express it.
+    CONSTRAINT next_retry_at_is_between_2000_and_9999 CHECK (
+        next_retry_at >= '2000-01-01 00:00+00' AND next_retry_at < '9999-01-01 00:00+00'),
+    CONSTRAINT created_at_and_updated_at_are_between_2000_and_9999 CHECK (
+        created_at >= '2000-01-01 00:00+00' AND created_at < '9999-01-01 00:00+00'
+        AND updated_at >= '2000-01-01 00:00+00' AND updated_at < '9999-01-01 00:00+00'),
     CONSTRAINT claim_goes_with_processing CHECK (
         (status = 'processing') = (claim_token IS NOT NULL)
         AND (status = 'processing') = (claim_no IS NOT NULL)
@@ -63,9 +68,11 @@ CREATE TABLE :"schema".pending_stock_operations (
 CREATE INDEX pending_stock_operations_due
     ON :"schema".pending_stock_operations (token_id, next_retry_at, seq) WHERE status = 'pending';
 
--- All rows of an order. The order first: nothing that knows only the account may choose this index.
+-- All rows of an order. The account is only included: as a key, also a second one, it would let the
+-- planner walk through all of this index for what is due of an account, whenever it believes the table
+-- to be empty (0004_settle.sql says when that is).
 CREATE INDEX pending_stock_operations_order
-    ON :"schema".pending_stock_operations (order_id, token_id);
+    ON :"schema".pending_stock_operations (order_id) INCLUDE (token_id);
 
 -- What is in flight: the look-up "is this order busy", the walk to expired leases, and the proof
 -- that an order is never in two claims (both would number their rows from 1).

@@ -57,6 +57,39 @@ BEGIN
     RETURN v_accounts;
 END $accounts$;
 
+-- Orders to be pushed for their own sake, the longest due first: not in flight, and not those that come
+-- anyway because of a due row. None of paused accounts; of parked ones, unless p_with_parked, only the
+-- first, as a probe, when the account has no due row for that.
+CREATE FUNCTION :"schema".stock_sync_orders_to_push(
+    p_limit integer, p_now timestamptz, p_with_parked boolean,
+    OUT tokens text[], OUT orders text[])
+LANGUAGE plpgsql STABLE AS $orders$
+BEGIN
+    SELECT coalesce(array_agg(s.token_id), '{}'), coalesce(array_agg(s.order_id), '{}')
+    INTO tokens, orders FROM (
+        SELECT s.token_id, s.order_id FROM stock_sync_orders s
+        WHERE s.push_due_at <= p_now AND s.claim_token IS NULL
+          AND NOT EXISTS (SELECT 1 FROM pending_stock_operations o
+                          WHERE o.order_id = s.order_id AND o.token_id = s.token_id
+                            AND (o.status || '' = 'processing'
+                                 OR (o.status || '' = 'pending' AND o.next_retry_at <= p_now))
+                          OFFSET 0)
+          AND NOT EXISTS (SELECT 1 FROM stock_sync_circuits c
+                          WHERE c.token_id = s.token_id
+                            AND (c.paused_until > p_now
+                                 OR (c.is_open AND NOT p_with_parked
+                                     AND (c.probe_at > p_now OR c.probe_until > p_now
+                                          OR EXISTS (SELECT 1 FROM pending_stock_operations o
+                                                     WHERE o.status = 'pending'
+                                                       AND o.token_id = s.token_id
+                                                       AND o.next_retry_at <= p_now OFFSET 0)
+                                          OR EXISTS (SELECT 1 FROM stock_sync_orders e
+                                                     WHERE e.token_id = s.token_id
+                                                       AND e.push_due_at < s.push_due_at OFFSET 0))))
+                          OFFSET 0)
+        ORDER BY s.push_due_at LIMIT p_limit) s;
+END $orders$;
+
 -- Claims up to p_limit due orders for p_lease_seconds: all their pending rows become processing
 -- under p_claim_token. Orders with failed rows, and orders that are to be pushed for their own sake,
 -- are claimed in stock_sync_orders as well.
@@ -105,10 +138,14 @@ DECLARE
     v_orders   text[];
     v_at       timestamptz[];
     v_seq      bigint[];
-    v_own_tokens text[];
-    v_own_orders text[];
+    v_own_tokens text[] := '{}';
+    v_own_orders text[] := '{}';
+    v_own_count integer;
     v_window   integer;
+    v_spare    integer := 20;
     v_is_cut   boolean;
+    v_taken    integer;
+    v_count    integer := 0;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'stock_sync_claim needs READ COMMITTED: with an older snapshot than its lock '
@@ -122,7 +159,7 @@ BEGIN
         1398035267, 'pending_stock_operations'::regclass::oid::integer);
     v_now := clock_timestamp();
 
-    -- 2. Accounts. While the service's circuit is open, a single order goes as its probe, of another
+    -- 2. What may go. While the service's circuit is open, a single order goes as its probe, of another
     --    account each time: a parked one only when there is no other.
     SELECT * INTO v_service FROM stock_sync_circuits c WHERE c.token_id = '';
     IF v_service.paused_until > v_now
@@ -131,154 +168,158 @@ BEGIN
         is_probe := true;
         RETURN NEXT;
         RETURN;
-    ELSIF v_service.is_open THEN
+    END IF;
+
+    -- 3. Orders to be pushed for their own sake: a quarter of the claim at most, as fresh rows must not
+    --    wait for them (of a claim of one to three: one, sometimes).
+    IF NOT v_service.is_open THEN
+        SELECT * INTO v_own_tokens, v_own_orders FROM stock_sync_orders_to_push(
+            CASE WHEN p_limit >= 4 THEN p_limit / 4 ELSE (random() < p_limit / 4.0)::integer END,
+            v_now, false);
+    END IF;
+
+    -- 4. Accounts with due rows: as many as there is room for, so that none loses its turn.
+    IF v_service.is_open THEN
         v_limit := 1;
         v_accounts := stock_sync_due_accounts(v_service.probe_after, 1, v_now, false);
         IF cardinality(v_accounts) = 0 THEN
             v_accounts := stock_sync_due_accounts(v_service.probe_after, 1, v_now, true);
         END IF;
-    ELSIF cardinality(v_accounts) = 0 OR EXISTS (
+    ELSIF cardinality(p_accounts) = 0 OR EXISTS (
         SELECT 1 FROM stock_sync_circuits c
         WHERE c.token_id = ANY (p_accounts) AND (c.is_open OR c.paused_until > v_now)) THEN
-        v_accounts := stock_sync_due_accounts(p_after, p_limit, v_now, false);
+        v_accounts := stock_sync_due_accounts(
+            p_after, p_limit - cardinality(v_own_orders), v_now, false);
     END IF;
     IF v_accounts IS DISTINCT FROM p_accounts THEN
         v_head_at := array_fill('-infinity'::timestamptz, ARRAY[cardinality(v_accounts)]);
         v_head_seq := array_fill(0::bigint, ARRAY[cardinality(v_accounts)]);
     END IF;
+    IF cardinality(v_accounts) = 0 AND cardinality(v_own_orders) = 0 THEN
+        SELECT * INTO v_own_tokens, v_own_orders
+        FROM stock_sync_orders_to_push(v_limit, v_now, v_service.is_open);
+    END IF;
+    v_own_count := cardinality(v_own_orders);
     v_probed := ARRAY(SELECT c.token_id FROM stock_sync_circuits c
                       WHERE c.token_id = ANY (v_accounts) AND c.is_open);
 
-    -- 3. Orders to be pushed for their own sake: at most a quarter of the claim, never in flight,
-    --    and not those that come anyway because of a due row.
-    SELECT array_agg(s.token_id), array_agg(s.order_id) INTO v_own_tokens, v_own_orders FROM (
-        SELECT s.token_id, s.order_id FROM stock_sync_orders s
-        WHERE s.push_due_at <= v_now AND s.claim_token IS NULL
-          AND NOT EXISTS (SELECT 1 FROM pending_stock_operations o
-                          WHERE o.order_id = s.order_id AND o.token_id = s.token_id
-                            AND (o.status || '' = 'processing'
-                                 OR (o.status || '' = 'pending' AND o.next_retry_at <= v_now))
-                          OFFSET 0)
-          -- Of a parked account the first one may be its probe, when it has no due row for that.
-          AND NOT EXISTS (SELECT 1 FROM stock_sync_circuits c
-                          WHERE c.token_id = s.token_id
-                            AND (c.paused_until > v_now
-                                 OR (c.is_open AND NOT v_service.is_open
-                                     AND (c.probe_at > v_now OR c.probe_until > v_now
-                                          OR c.token_id = ANY (v_accounts)
-                                          OR EXISTS (SELECT 1 FROM stock_sync_orders e
-                                                     WHERE e.token_id = s.token_id
-                                                       AND e.push_due_at < s.push_due_at OFFSET 0))))
-                          OFFSET 0)
-        ORDER BY s.push_due_at
-        LIMIT CASE WHEN NOT v_service.is_open THEN greatest(1, v_limit / 4)
-                   WHEN cardinality(v_accounts) > 0 THEN 0 ELSE 1 END) s;
-
-    -- 4. Due orders: each account's oldest first, accounts in turn. A window of rows per account is
+    -- 5. Due orders: each account's oldest first, accounts in turn. A window of rows per account is
     --    enough for its share of orders with three rows each; it widens when that was too few.
-    IF cardinality(v_accounts) > 0 THEN
-        v_window := 3 * ceil(v_limit::numeric / cardinality(v_accounts)) + 5;
-        LOOP
-            WITH candidate AS MATERIALIZED (
-                SELECT a.token_id, q.order_id, q.at, q.seq, q.turn, q.row_count
-                FROM unnest(v_accounts, v_head_at, v_head_seq) a (token_id, at, seq)
-                CROSS JOIN LATERAL (
-                    SELECT w.order_id, min(w.next_retry_at) AS at, min(w.seq) AS seq,
-                           row_number() OVER (ORDER BY min(w.next_retry_at), min(w.seq)) AS turn,
-                           sum(count(*)) OVER () AS row_count
-                    FROM (SELECT o.order_id, o.next_retry_at, o.seq
-                          FROM pending_stock_operations o
-                          WHERE o.status = 'pending' AND o.token_id = a.token_id
-                            AND (o.next_retry_at, o.seq) >= (a.at, a.seq)
-                            AND o.next_retry_at <= v_now
-                          ORDER BY o.next_retry_at, o.seq LIMIT v_window) w
-                    GROUP BY w.order_id) q),
-            chosen AS MATERIALIZED (
-                SELECT t.token_id, t.order_id, t.at, t.seq
-                -- OFFSET 0: the order first, then look up what is busy, and stop at the limit.
-                FROM (SELECT c.* FROM candidate c ORDER BY c.turn, c.token_id OFFSET 0) t
-                WHERE (t.turn = 1 OR t.token_id <> ALL (v_probed))
-                  AND NOT EXISTS (SELECT 1 FROM pending_stock_operations o
-                                  WHERE o.status = 'processing'
-                                    AND o.order_id = t.order_id AND o.token_id = t.token_id OFFSET 0)
-                  AND NOT EXISTS (SELECT 1 FROM stock_sync_orders s
-                                  WHERE s.claim_token IS NOT NULL
-                                    AND s.order_id = t.order_id AND s.token_id = t.token_id OFFSET 0)
-                LIMIT v_limit - coalesce(cardinality(v_own_orders), 0))
-            SELECT array_agg(c.token_id), array_agg(c.order_id), array_agg(c.at), array_agg(c.seq),
-                   (SELECT bool_or(row_count >= v_window AND token_id <> ALL (v_probed)) FROM candidate)
-            INTO v_tokens, v_orders, v_at, v_seq, v_is_cut FROM chosen c;
+    v_window := 3 * ceil(v_limit::numeric / greatest(1, cardinality(v_accounts))) + 5;
+    LOOP
+        WITH candidate AS MATERIALIZED (
+            SELECT a.token_id, q.order_id, q.at, q.seq, q.turn, q.row_count
+            FROM unnest(v_accounts, v_head_at, v_head_seq) a (token_id, at, seq)
+            CROSS JOIN LATERAL (
+                SELECT w.order_id, min(w.next_retry_at) AS at, min(w.seq) AS seq,
+                       row_number() OVER (ORDER BY min(w.next_retry_at), min(w.seq)) AS turn,
+                       sum(count(*)) OVER () AS row_count
+                FROM (SELECT o.order_id, o.next_retry_at, o.seq
+                      FROM pending_stock_operations o
+                      WHERE o.status = 'pending' AND o.token_id = a.token_id
+                        AND (o.next_retry_at, o.seq) >= (a.at, a.seq)
+                        AND o.next_retry_at <= v_now
+                      ORDER BY o.next_retry_at, o.seq LIMIT v_window) w
+                GROUP BY w.order_id) q),
+        chosen AS MATERIALIZED (
+            SELECT t.token_id, t.order_id, t.at, t.seq
+            -- OFFSET 0: the order first, then look up what is busy, and stop at the limit. Some more
+            -- than are wanted: those that somebody else holds are passed over below.
+            FROM (SELECT c.* FROM candidate c ORDER BY c.turn, c.token_id OFFSET 0) t
+            WHERE (t.turn = 1 OR t.token_id <> ALL (v_probed))
+              AND NOT EXISTS (SELECT 1 FROM pending_stock_operations o
+                              WHERE o.status = 'processing'
+                                AND o.order_id = t.order_id AND o.token_id = t.token_id OFFSET 0)
+              AND NOT EXISTS (SELECT 1 FROM stock_sync_orders s
+                              WHERE s.claim_token IS NOT NULL
+                                AND s.order_id = t.order_id AND s.token_id = t.token_id OFFSET 0)
+              AND NOT EXISTS (SELECT 1 FROM unnest(v_own_tokens, v_own_orders) w (token_id, order_id)
+                              WHERE w.order_id = t.order_id AND w.token_id = t.token_id)
+            LIMIT v_limit - v_count + v_spare)
+        SELECT array_agg(c.token_id), array_agg(c.order_id), array_agg(c.at), array_agg(c.seq),
+               count(*) >= v_limit - v_count + v_spare OR (
+                   SELECT bool_or(row_count >= v_window AND token_id <> ALL (v_probed)) FROM candidate)
+        INTO v_tokens, v_orders, v_at, v_seq, v_is_cut FROM chosen c;
 
-            -- 100,000: ten times the largest order we know of.
-            EXIT WHEN NOT coalesce(v_is_cut, false) OR v_window >= 100000
-                OR coalesce(cardinality(v_orders), 0) + coalesce(cardinality(v_own_orders), 0) >= v_limit;
-            v_window := CASE WHEN v_window < 4 * v_limit THEN 4 * v_limit ELSE v_window * 32 END;
-        END LOOP;
-    END IF;
+        -- 6. Take them: lock every pending row, sum, mark. Whole orders or nothing: when somebody else
+        --    holds one of its rows (locked = pending does not hold), the order waits for the next claim.
+        --    So the balance is the sum over exactly the rows of one snapshot, all pending ones claimed.
+        RETURN QUERY
+        WITH taken AS MATERIALIZED (
+            SELECT c.token_id, c.order_id, c.at, c.seq, l.ids, l.are_due, l.retry_counts, l.max_retries,
+                   b.balance, b.failed_ids, s.push_due_at IS NOT NULL OR b.failed_ids IS NOT NULL AS is_own,
+                   CASE WHEN s.push_due_at IS NOT NULL THEN s.attempt END AS attempt
+            FROM (SELECT w.token_id, w.order_id, NULL::timestamptz AS at, NULL::bigint AS seq
+                  FROM unnest(v_own_tokens, v_own_orders) w (token_id, order_id)
+                  UNION ALL
+                  SELECT d.token_id, d.order_id, d.at, d.seq
+                  FROM unnest(v_tokens, v_orders, v_at, v_seq) d (token_id, order_id, at, seq)) c
+            CROSS JOIN LATERAL (
+                SELECT array_agg(r.id ORDER BY r.seq) AS ids,
+                       array_agg(r.is_due ORDER BY r.seq) AS are_due,
+                       array_agg(r.retry_count ORDER BY r.seq) AS retry_counts,
+                       array_agg(r.max_retries ORDER BY r.seq) AS max_retries,
+                       count(*) AS locked_count, coalesce(bool_or(r.is_due), false) AS is_due
+                FROM (SELECT o.id, o.seq, o.next_retry_at <= v_now AS is_due, o.retry_count, o.max_retries
+                      FROM pending_stock_operations o
+                      -- || '': otherwise the planner may answer it from the due index, by reading all
+                      -- of the account.
+                      WHERE o.order_id = c.order_id AND o.token_id = c.token_id
+                        AND o.status || '' = 'pending'
+                      FOR UPDATE SKIP LOCKED) r) l
+            CROSS JOIN LATERAL stock_sync_order(c.token_id, c.order_id) b
+            LEFT JOIN LATERAL (
+                SELECT s.push_due_at, s.attempt FROM stock_sync_orders s
+                WHERE s.order_id = c.order_id AND s.token_id = c.token_id OFFSET 0) s ON true
+            WHERE l.locked_count = b.pending_count AND (l.is_due OR s.push_due_at <= v_now)
+            -- Lazily: what is not wanted any more is not locked.
+            LIMIT v_limit - v_count),
+        numbered AS MATERIALIZED (
+            SELECT array_agg(r.id ORDER BY r.id) AS ids, array_agg(r.no::integer ORDER BY r.id) AS nos
+            FROM taken t CROSS JOIN LATERAL unnest(t.ids) WITH ORDINALITY r (id, no)),
+        rows_marked AS (
+            -- By = ANY and a binary search (width_bucket) instead of a join: see 0004_settle.sql.
+            UPDATE pending_stock_operations o
+            SET status = 'processing', claim_token = p_claim_token,
+                claim_no = (SELECT nos FROM numbered)[
+                    width_bucket(o.id, (SELECT n.ids FROM numbered n))],
+                lease_until = v_now + v_lease, updated_at = v_now
+            WHERE o.id = ANY ((SELECT n.ids FROM numbered n)::uuid[])),
+        orders_marked AS (
+            INSERT INTO stock_sync_orders AS s (order_id, token_id, claim_token, lease_until)
+            SELECT t.order_id, t.token_id, p_claim_token, v_now + v_lease FROM taken t WHERE t.is_own
+            -- push_due_at goes: who asks for another push meanwhile sets it again.
+            ON CONFLICT ON CONSTRAINT stock_sync_orders_pkey DO UPDATE
+            SET claim_token = excluded.claim_token, lease_until = excluded.lease_until, push_due_at = NULL),
+        probes_marked AS (
+            UPDATE stock_sync_circuits c
+            SET probes = c.probes + 1, probe_after = (SELECT max(t.token_id) FROM taken t),
+                -- After 1 s (said when it opened), then 2, 4, 8, 16, 30.
+                probe_at = v_now + least(30, 2 ^ least(c.probes + 1, 5)) * interval '1 second',
+                -- A push is over within half of its lease.
+                probe_until = v_now + v_lease / 2
+            WHERE c.is_open AND EXISTS (SELECT 1 FROM taken)
+              AND c.token_id = ANY (CASE WHEN v_service.is_open THEN ARRAY['']
+                                         ELSE ARRAY(SELECT t.token_id FROM taken t) END))
+        SELECT t.token_id, t.order_id, t.balance, t.ids, t.are_due, t.retry_counts, t.max_retries,
+               t.failed_ids, t.is_own, t.attempt,
+               v_service.is_open OR EXISTS (SELECT 1 FROM stock_sync_circuits c
+                                            WHERE c.token_id = t.token_id AND c.is_open OFFSET 0),
+               t.at, t.seq
+        FROM taken t;
 
-    -- 5. Take them: lock every pending row, sum, mark. Whole orders or nothing: when somebody else
-    --    holds one of its rows (locked = pending does not hold), the order waits for the next claim.
-    --    So the balance is the sum over exactly the rows of one snapshot, all pending ones claimed.
-    RETURN QUERY
-    WITH taken AS MATERIALIZED (
-        SELECT c.token_id, c.order_id, c.at, c.seq, l.ids, l.are_due, l.retry_counts, l.max_retries,
-               b.balance, b.failed_ids, s.push_due_at IS NOT NULL OR b.failed_ids IS NOT NULL AS is_own,
-               CASE WHEN s.push_due_at IS NOT NULL THEN s.attempt END AS attempt
-        FROM unnest(v_tokens || v_own_tokens, v_orders || v_own_orders, v_at, v_seq)
-             c (token_id, order_id, at, seq)
-        CROSS JOIN LATERAL (
-            SELECT array_agg(r.id ORDER BY r.seq) AS ids,
-                   array_agg(r.is_due ORDER BY r.seq) AS are_due,
-                   array_agg(r.retry_count ORDER BY r.seq) AS retry_counts,
-                   array_agg(r.max_retries ORDER BY r.seq) AS max_retries,
-                   count(*) AS locked_count, coalesce(bool_or(r.is_due), false) AS is_due
-            FROM (SELECT o.id, o.seq, o.next_retry_at <= v_now AS is_due, o.retry_count, o.max_retries
-                  FROM pending_stock_operations o
-                  -- || '': otherwise the planner may answer it from the due index, by reading all
-                  -- of the account.
-                  WHERE o.order_id = c.order_id AND o.token_id = c.token_id
-                    AND o.status || '' = 'pending'
-                  FOR UPDATE SKIP LOCKED) r) l
-        CROSS JOIN LATERAL stock_sync_order(c.token_id, c.order_id) b
-        LEFT JOIN LATERAL (
-            SELECT s.push_due_at, s.attempt FROM stock_sync_orders s
-            WHERE s.order_id = c.order_id AND s.token_id = c.token_id OFFSET 0) s ON true
-        WHERE l.locked_count = b.pending_count AND (l.is_due OR s.push_due_at <= v_now)),
-    numbered AS MATERIALIZED (
-        SELECT array_agg(r.id ORDER BY r.id) AS ids, array_agg(r.no::integer ORDER BY r.id) AS nos
-        FROM taken t CROSS JOIN LATERAL unnest(t.ids) WITH ORDINALITY r (id, no)),
-    rows_marked AS (
-        -- By = ANY and a binary search (width_bucket) instead of a join: see 0004_settle.sql.
-        UPDATE pending_stock_operations o
-        SET status = 'processing', claim_token = p_claim_token,
-            claim_no = (SELECT nos FROM numbered)[
-                width_bucket(o.id, (SELECT n.ids FROM numbered n))],
-            lease_until = v_now + v_lease, updated_at = v_now
-        WHERE o.id = ANY ((SELECT n.ids FROM numbered n)::uuid[])),
-    orders_marked AS (
-        INSERT INTO stock_sync_orders AS s (order_id, token_id, claim_token, lease_until)
-        SELECT t.order_id, t.token_id, p_claim_token, v_now + v_lease FROM taken t WHERE t.is_own
-        -- push_due_at goes: who asks for another push meanwhile sets it again.
-        ON CONFLICT ON CONSTRAINT stock_sync_orders_pkey DO UPDATE
-        SET claim_token = excluded.claim_token, lease_until = excluded.lease_until, push_due_at = NULL),
-    probes_marked AS (
-        UPDATE stock_sync_circuits c
-        SET probes = c.probes + 1, probe_after = (SELECT max(t.token_id) FROM taken t),
-            -- After 1 s (said when it opened), then 2, 4, 8, 16, 30.
-            probe_at = v_now + least(30, 2 ^ least(c.probes + 1, 5)) * interval '1 second',
-            -- A push is over within half of its lease.
-            probe_until = v_now + v_lease / 2
-        WHERE c.is_open AND EXISTS (SELECT 1 FROM taken)
-          AND c.token_id = ANY (CASE WHEN v_service.is_open THEN ARRAY['']
-                                     ELSE ARRAY(SELECT t.token_id FROM taken t) END))
-    SELECT t.token_id, t.order_id, t.balance, t.ids, t.are_due, t.retry_counts, t.max_retries,
-           t.failed_ids, t.is_own, t.attempt,
-           v_service.is_open OR EXISTS (SELECT 1 FROM stock_sync_circuits c
-                                        WHERE c.token_id = t.token_id AND c.is_open OFFSET 0),
-           t.at, t.seq
-    FROM taken t;
+        GET DIAGNOSTICS v_taken = ROW_COUNT;
+        v_count := v_count + v_taken;
+        v_own_tokens := '{}';
+        v_own_orders := '{}';
+        -- 100,000: ten times the largest order we know of.
+        EXIT WHEN v_count >= v_limit OR NOT coalesce(v_is_cut, false) OR v_window >= 100000;
+        v_window := CASE WHEN v_window < 4 * v_limit THEN 4 * v_limit ELSE v_window * 32 END;
+        v_spare := v_window;
+    END LOOP;
 
-    token_id := CASE WHEN cardinality(p_accounts) = 0 AND cardinality(v_accounts) >= v_limit
+    token_id := CASE WHEN cardinality(p_accounts) = 0 AND cardinality(v_accounts) > 0
+                          AND cardinality(v_accounts) >= v_limit - v_own_count
                      THEN v_accounts[cardinality(v_accounts)] ELSE '' END;
     is_probe := v_service.is_open;
     RETURN NEXT;

@@ -38,7 +38,10 @@ END;
 -- circuit is open, which holds it back anyway, at once.
 -- p_probed: the circuits whose probe has ended ('': the service's).
 --
--- Gives the ids whose lease was lost, those that are failed now, and whether the circuits of all that
+-- A row that somebody else has locked is passed over, not waited for: all other orders would wait too,
+-- and lose their leases. Its id comes back in blocked_ids, to be settled later.
+--
+-- Gives the ids whose lease was lost, the blocked ones, those that are failed now, and whether the circuits of all that
 -- was proven are clean: if not, they must be told.
 CREATE FUNCTION :"schema".stock_sync_settle(
     p_ids uuid[], p_claims uuid[], p_statuses text[], p_retry_counts integer[],
@@ -49,7 +52,7 @@ CREATE FUNCTION :"schema".stock_sync_settle(
     p_failed_ids uuid[], p_failed_claims uuid[], p_failed_details text[],
     p_ambiguous_tokens text[], p_ambiguous_orders text[],
     p_uncounted text[], p_delays_uncounted double precision[], p_probed text[],
-    OUT lost_ids uuid[], OUT given_up_ids uuid[], OUT is_clean boolean)
+    OUT lost_ids uuid[], OUT blocked_ids uuid[], OUT given_up_ids uuid[], OUT is_clean boolean)
 LANGUAGE plpgsql VOLATILE
 SET search_path = :"schema", pg_temp
 SET enable_seqscan = off
@@ -63,12 +66,19 @@ DECLARE
     v_service stock_sync_circuits;
     v_open    text[];
     v_proven  text[];
+    v_mine    uuid[];
     v_settled uuid[];
     v_lost_tokens text[];
     v_lost_orders text[];
 BEGIN
     SELECT * INTO v_service FROM stock_sync_circuits c WHERE c.token_id = '';
     v_open := ARRAY(SELECT c.token_id FROM stock_sync_circuits c WHERE c.is_open);
+    -- The claim token says "processing" (a CHECK). Said here in words, it would let the planner scan
+    -- the in-flight index once per row, which it believes to be empty (9.8 -> 23.7 ms).
+    v_mine := ARRAY(
+        SELECT o.id FROM pending_stock_operations o
+        WHERE o.id = ANY (p_ids) AND o.claim_token = p_claims[width_bucket(o.id, p_ids)]
+        FOR UPDATE SKIP LOCKED);
     WITH settled AS (
         UPDATE pending_stock_operations o
         SET (status, retry_count, next_retry_at, error_message, completed_at) = (
@@ -93,9 +103,7 @@ BEGIN
                            ELSE true END IS TRUE) c (counts)),
             attempts = o.attempts + 1, attempted_at = v_now, updated_at = v_now,
             claim_token = NULL, claim_no = NULL, lease_until = NULL
-        -- The claim token says "processing" (a CHECK). Said here in words, it would let the planner
-        -- scan the in-flight index once per row, which it believes to be empty (9.8 -> 23.7 ms).
-        WHERE o.id = ANY (p_ids) AND o.claim_token = p_claims[width_bucket(o.id, p_ids)]
+        WHERE o.id = ANY (v_mine)
         RETURNING o.id, o.status, width_bucket(o.id, p_ids) AS n),
     logged AS (
         INSERT INTO stock_synchronization_logs
@@ -108,8 +116,13 @@ BEGIN
     INTO v_settled, given_up_ids FROM settled s;
 
     lost_ids := '{}';
+    blocked_ids := '{}';
     IF cardinality(p_ids) > coalesce(cardinality(v_settled), 0) THEN
-        lost_ids := ARRAY(SELECT unnest(p_ids) EXCEPT SELECT unnest(v_settled));
+        blocked_ids := ARRAY(
+            SELECT o.id FROM pending_stock_operations o
+            WHERE o.id = ANY (p_ids) AND o.claim_token = p_claims[width_bucket(o.id, p_ids)]);
+        lost_ids := ARRAY(
+            SELECT unnest(p_ids) EXCEPT SELECT unnest(v_settled) EXCEPT SELECT unnest(blocked_ids));
         SELECT array_agg(o.token_id), array_agg(o.order_id) INTO v_lost_tokens, v_lost_orders
         FROM pending_stock_operations o WHERE o.id = ANY (lost_ids);
     END IF;

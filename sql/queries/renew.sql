@@ -5,7 +5,11 @@ WITH lease AS MATERIALIZED (
 renewed_rows AS (
     UPDATE :"schema".pending_stock_operations o
     SET lease_until = (SELECT until FROM lease)
-    WHERE o.id = ANY ($1::uuid[]) AND o.claim_token = ($2::uuid[])[width_bucket(o.id, $1::uuid[])]
+    -- A row that somebody else has locked is passed over: nobody can rescue it either.
+    WHERE o.id = ANY (ARRAY(
+        SELECT r.id FROM :"schema".pending_stock_operations r
+        WHERE r.id = ANY ($1::uuid[]) AND r.claim_token = ($2::uuid[])[width_bucket(r.id, $1::uuid[])]
+        FOR UPDATE SKIP LOCKED))
     RETURNING o.token_id, o.order_id),
 renewed_orders AS (
     UPDATE :"schema".stock_sync_orders s
@@ -14,5 +18,8 @@ renewed_orders AS (
     WHERE s.order_id = r.order_id AND s.token_id = r.token_id AND s.claim_token = r.claim_token
     RETURNING s.token_id, s.order_id)
 SELECT token_id, order_id FROM renewed_rows
+UNION
+SELECT o.token_id, o.order_id FROM :"schema".pending_stock_operations o
+WHERE o.id = ANY ($1::uuid[]) AND o.claim_token = ($2::uuid[])[width_bucket(o.id, $1::uuid[])]
 UNION
 SELECT token_id, order_id FROM renewed_orders

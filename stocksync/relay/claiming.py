@@ -1,6 +1,7 @@
 """Claiming: when to look for due orders, where to begin, and how many to take."""
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from stocksync.loop import UNTIL_WOKEN
@@ -14,6 +15,8 @@ AHEAD_SECONDS = 0.25
 # After it asked to be woken, the daemon looks again at widening distances: 5 ms, 20 ms, 80 ms …
 FIRST_LOOK_SECONDS = 0.005
 LOOK_WIDENING = 4
+# In a backlog, accounts that had nothing due before are looked for at least this often.
+EVERYWHERE_SECONDS = 1.0
 
 
 class Bell(Protocol):
@@ -35,6 +38,7 @@ class Claiming:
         store: Store,
         line: Line,
         ramp: Ramp,
+        is_full: Callable[[], bool],
         bell: Bell | None,
         fewest: int,
         most: int,
@@ -44,6 +48,7 @@ class Claiming:
         self._store = store
         self._line = line
         self._ramp = ramp
+        self._is_full = is_full
         self._bell = bell
         self._fewest = min(fewest, most)
         self._most = most
@@ -59,10 +64,10 @@ class Claiming:
     async def tick(self) -> float:
         """Claim as many due orders as are soon pushed; gives the seconds until the next look."""
         room = self._line.target - len(self._line)
-        if 2 * room < self._line.target:
+        if 2 * room < self._line.target or self._is_full():
             return UNTIL_WOKEN
         now = time.monotonic()
-        if now - self._looked_everywhere_at >= self._poll_interval_seconds:
+        if now - self._looked_everywhere_at >= min(self._poll_interval_seconds, EVERYWHERE_SECONDS):
             self._place = Place(after=self._place.after)
         is_everywhere = not self._place.heads
         claim = await self._store.claim(

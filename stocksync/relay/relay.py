@@ -2,18 +2,21 @@
 
 import asyncio
 import time
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
+from stocksync.backoff import Backoff
 from stocksync.circuits import Circuits
+from stocksync.database import describe
 from stocksync.loop import Loop
-from stocksync.model import Cause, DatabaseUnavailable, Outcome, Push, Retry
+from stocksync.model import Cause, Outcome, Push, Retry
 from stocksync.relay.claiming import Bell, Claiming
 from stocksync.relay.line import Line
 from stocksync.relay.ramp import Ramp
-from stocksync.relay.settling import Settling, Tally
+from stocksync.relay.settling import BLOCKED_SECONDS, Settling, Tally
 from stocksync.relay.watching import HealthSaid, Watching
 from stocksync.settlement import Rules
-from stocksync.store import Store
+from stocksync.store import RESCUE_LIMIT, Store
 from stocksync.telemetry import get_logger
 
 log = get_logger()
@@ -21,7 +24,9 @@ log = get_logger()
 # An expired lease is found within this time, or within an eighth of the lease if that is shorter.
 KEEP_SECONDS = 5.0
 # To settle the last outcomes when the daemon stops; a database that is away is not waited for.
-LAST_WORDS_SECONDS = 5.0
+LAST_WORDS_SECONDS = 3.0
+# A push begins only with a whole timeout of its lease left, and something to settle it in.
+LEASE_MARGIN = 1.1
 
 
 class Pusher(Protocol):
@@ -68,6 +73,7 @@ class Relay:
             store=store,
             line=self._line,
             ramp=self._ramp,
+            is_full=lambda: self._settling.is_full,
             bell=bell,
             fewest=concurrency,
             most=claim_batch_size,
@@ -84,7 +90,12 @@ class Relay:
         )
         self._settling = Settling(store=store, line=self._line, on_settled=self._watching.told)
         self._claim_loop = Loop("claim", self._claiming.tick)
-        self._settle_loop = Loop("settle", self._settle)
+        self._settle_loop = Loop(
+            # Outcomes hold leases: they are not let wait as long as other work.
+            "settle",
+            self._settle,
+            backoff=Backoff(initial_seconds=0.1, max_seconds=2),
+        )
         self._keep_loop = Loop("keep", self.keep)
         self._health_loop = Loop("health", self._watching.tick)
         self._late: list[Push] = []
@@ -134,17 +145,25 @@ class Relay:
                 each.cancel()
             await asyncio.wait(unfinished)
         self._keep_loop.stop()
+        # One of the two failing shall not take the other away. What is left behind loses its lease,
+        # and another daemon takes it as ambiguous.
+        await self._try_to_end(self._release_rest(), "relay.left_unreleased")
+        await self._try_to_end(self._finish(), "relay.left_unsettled")
+        self._settle_loop.stop()
+
+    async def _try_to_end(self, step: Coroutine[Any, Any, None], failure: str) -> None:
         try:
             async with asyncio.timeout(LAST_WORDS_SECONDS):
-                await self._finish()
-        except (TimeoutError, DatabaseUnavailable) as error:
-            # Their leases run out, and another daemon takes them as ambiguous.
-            log.warning("relay.left_unsettled", orders=len(self._settling), reason=str(error))
-        self._settle_loop.stop()
+                await step
+        except Exception as error:  # noqa: BLE001 - the daemon stops, whatever it is
+            log.warning(failure, unsettled=len(self._settling), reason=describe(error))
 
     async def _finish(self) -> None:
         while len(self._settling):
-            await self._settling.settle()
+            if await self._settling.settle():
+                await asyncio.sleep(BLOCKED_SECONDS)
+
+    async def _release_rest(self) -> None:
         rest = self._line.take_out() + self._late
         if rest:
             await self._store.release(rest)
@@ -155,7 +174,7 @@ class Relay:
     async def _work(self, slot: int) -> None:
         """One slot: takes the next waiting push as soon as it has ended one."""
         while (held := await self._line.next(lambda: self._ramp.admits(slot))) is not None:
-            if held.lease_until - time.monotonic() < self._timeout_seconds:
+            if held.lease_until - time.monotonic() < LEASE_MARGIN * self._timeout_seconds:
                 self._late.append(held.push)
                 self._keep_loop.wake()
             else:
@@ -200,15 +219,19 @@ class Relay:
         if rescued.row_count or rescued.order_count:
             log.warning("relay.rescued", rows=rescued.row_count, orders=rescued.order_count)
             self.wake()
+        if rescued.row_count >= RESCUE_LIMIT:
+            return 0
         return min(KEEP_SECONDS, self._lease_seconds / 8)
 
     async def _renew(self) -> None:
         now = time.monotonic()
-        aging = self._line.aging(before=now + self._lease_seconds / 2)
-        if not aging:
+        # Well before a push may not begin any more.
+        aging = self._line.aging(before=now + (self._lease_seconds + self._timeout_seconds) / 2)
+        unwritten = self._settling.held
+        if not aging and not unwritten:
             return
         kept = await self._store.renew(
-            [held.push for held in aging], lease_seconds=self._lease_seconds
+            [held.push for held in aging] + unwritten, lease_seconds=self._lease_seconds
         )
         still_held = {id(push) for push in kept}
         for held in aging:
@@ -217,10 +240,11 @@ class Relay:
         self._line.drop({held for held in aging if id(held.push) not in still_held})
 
     async def _give_back_late(self) -> None:
-        late, self._late = self._late, []
+        late = list(self._late)
         if late:
             log.warning("relay.too_late_to_push", orders=len(late))
             await self._store.release(late)
+            del self._late[: len(late)]
             self.wake()
 
 

@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
+from uuid import UUID
 
 from stocksync.circuit import Seen, seen
 from stocksync.loop import UNTIL_WOKEN
-from stocksync.model import Done, Outcome, Refused, Retry, StocksyncError
+from stocksync.model import Done, Outcome, Push, Refused, Retry, StocksyncError
 from stocksync.relay.line import Line
 from stocksync.settlement import Settlement
 from stocksync.store import Settled, Store
@@ -19,6 +20,8 @@ log = get_logger()
 # While more is waiting, outcomes gather this long: one statement settles some ten orders at once.
 GATHER_SECONDS = 0.01
 SETTLE_LIMIT = 500
+# Between two tries at rows that somebody else has locked.
+BLOCKED_SECONDS = 0.2
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,7 +42,7 @@ class OnSettled(Protocol):
 
 
 class Settling:
-    """The outcomes at hand. There are never more than orders claimed: the line and the slots."""
+    """The outcomes at hand; with a batch of them unwritten, nothing more is claimed."""
 
     def __init__(self, *, store: Store, line: Line, on_settled: OnSettled) -> None:
         self._store = store
@@ -55,6 +58,11 @@ class Settling:
         """How many wait to be written."""
         return len(self._outcomes)
 
+    @property
+    def is_full(self) -> bool:
+        """Nothing more should be pushed until some of these are written."""
+        return len(self._outcomes) >= SETTLE_LIMIT
+
     def add(self, settlement: Settlement, outcome: Outcome | None = None) -> None:
         """Settle this with the next statement; no outcome: the push was broken off."""
         if outcome is None:
@@ -69,21 +77,32 @@ class Settling:
         is_all_proven = all(settlement.is_proven for settlement, _ in self._outcomes)
         if len(self._line) and len(self._outcomes) < SETTLE_LIMIT and is_all_proven:
             await asyncio.sleep(GATHER_SECONDS)
-        await self.settle()
-        return 0 if self._outcomes else UNTIL_WOKEN
+        is_blocked = await self.settle()
+        if not self._outcomes:
+            return UNTIL_WOKEN
+        return BLOCKED_SECONDS if is_blocked else 0
 
-    async def settle(self) -> int:
-        """Settle a batch; gives how many orders. What the database cannot take now stays here."""
+    async def settle(self) -> bool:
+        """Settle a batch. What the database cannot take now stays here; True: locked rows do."""
         async with self._one_at_a_time:
             batch = self._outcomes[:SETTLE_LIMIT]
             if not batch:
-                return 0
+                return False
             settled = await self._write([settlement for settlement, _ in batch])
-            del self._outcomes[: len(batch)]
+            self._outcomes[: len(batch)] = [
+                (_left(settlement, settled.blocked), None)
+                for settlement, _ in batch
+                if settled.blocked and any(row.id in settled.blocked for row in settlement.rows)
+            ]
         self.settled_at = time.monotonic()
         self._tell(settled, batch)
         await self._on_settled([each for _, each in batch if each], is_clean=settled.is_clean)
-        return len(batch)
+        return bool(settled.blocked)
+
+    @property
+    def held(self) -> list[Push]:
+        """What waits to be written: its leases have to be kept alive."""
+        return [settlement.push for settlement, _ in self._outcomes]
 
     async def _write(self, batch: list[Settlement]) -> Settled:
         try:
@@ -95,11 +114,14 @@ class Settling:
             if len(batch) == 1:
                 # A bug: written never, so its lease runs out and its order is pushed again.
                 log.exception("relay.cannot_settle", order_id=batch[0].push.order_id)
-                return Settled(lost_rows=0, given_up=frozenset(), is_clean=True)
+                return Settled(
+                    lost_rows=0, blocked=frozenset(), given_up=frozenset(), is_clean=True
+                )
             # One of them holds up all others: find it.
             each_settled = [await self._write([each]) for each in batch]
             return Settled(
                 lost_rows=sum(settled.lost_rows for settled in each_settled),
+                blocked=frozenset().union(*(settled.blocked for settled in each_settled)),
                 given_up=frozenset().union(*(settled.given_up for settled in each_settled)),
                 is_clean=all(settled.is_clean for settled in each_settled),
             )
@@ -138,3 +160,13 @@ class Settling:
                     rows=len(failed),
                     reason=failed[0].error,
                 )
+
+
+def _left(settlement: Settlement, blocked: frozenset[UUID]) -> Settlement:
+    """What is still to be written of it: the order's part is done, these rows are not."""
+    return replace(
+        settlement,
+        rows=tuple(row for row in settlement.rows if row.id in blocked),
+        push=replace(settlement.push, is_order_claimed=False, failed_ids=()),
+        is_ambiguous=False,
+    )

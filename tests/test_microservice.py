@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +10,9 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import jwt
@@ -530,3 +533,51 @@ def test_a_stand_in_of_its_own_ends_at_sigterm() -> None:
     with process() as (running, _):
         running.send_signal(signal.SIGTERM)
         assert running.wait(PATIENCE_SECONDS) == 0
+
+
+def refused(*options: str, **environment: str) -> tuple[int, str]:
+    """A stand-in that does not start: its exit code, and the last line of what it says."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "stocksync.demo.microservice", *options],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        env=os.environ | environment,
+        check=False,
+    )
+    assert "Traceback" not in ended.stderr
+    return ended.returncode, ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--account", "foo"), "'foo' is not TOKEN_ID=USER_ID"),
+        (("--account", f"{TOKEN_ID}="), "is not TOKEN_ID=USER_ID"),
+        (("--port", "65536"), "'65536' is not a port"),
+        (("--service-seconds", "-1"), "'-1' is not a number of seconds"),
+    ],
+)
+def test_a_stand_in_refuses_what_it_does_not_understand(
+    options: tuple[str, ...], says: str
+) -> None:
+    code, line = refused(*options)
+    assert code == 2
+    assert says in line
+
+
+@pytest.mark.parametrize("option", ["--port", "--control-port"])
+def test_a_second_stand_in_does_not_share_the_port_of_the_first(option: str) -> None:
+    with process() as (_, line):
+        port = str(urlsplit(line["url"]).port)
+        code, said = refused(option, port)
+    assert (code, said.partition(": ")[2]) == (1, f"port {port}: Address already in use")
+
+
+def test_a_stand_in_without_its_extra_says_what_to_install(tmp_path: Path) -> None:
+    # As if the extra were not installed: None is how Python is told so.
+    missing = "import sys\nsys.modules['aiohttp'] = None\n"
+    (tmp_path / "sitecustomize.py").write_text(missing, encoding="utf-8")
+    code, said = refused(PYTHONPATH=str(tmp_path))
+    assert (code, said) == (1, "the stand-in needs aiohttp: pip install 'stocksync[demo]'")

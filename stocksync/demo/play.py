@@ -16,8 +16,8 @@ from stocksync.demo import summary
 from stocksync.demo.orders import ACCOUNTS, OrderSystem, plan
 from stocksync.demo.processes import Process, ProcessEnded
 from stocksync.demo.service import USER_ID, Service, running_service
-from stocksync.demo.summary import Rows, Summary
-from stocksync.demo.view import Progress, View
+from stocksync.demo.summary import Circuit, Rows, Summary
+from stocksync.demo.view import Progress, View, counted
 
 # What rules our daemon must come from here alone, or a demo on a production machine would push
 # there: its settings, their other names, systemd's files and socket, the drivers' variables.
@@ -103,10 +103,8 @@ async def running_daemon(
         "STOCK_SYNC_MICROSERVICE_URL": service.url,
         "STOCK_SYNC_MICROSERVICE_JWT_SECRET": service.secret,
         "STOCK_SYNC_MICROSERVICE_JWT_USER_ID": USER_ID,
-        # An outage of seconds wants retries after seconds.
+        # A minute, the default, is longer than the demo. All else is as in production.
         "STOCK_SYNC_RETRY_INITIAL_DELAY": "1",
-        "STOCK_SYNC_RETRY_MAX_DELAY": "2",
-        "STOCK_SYNC_RETRY_MAX_ATTEMPTS": "-1",
         "STOCK_SYNC_SHUTDOWN_GRACE_SECONDS": str(_GRACE_SECONDS),
         "STOCK_SYNC_LOG_FORMAT": "json",
     }
@@ -150,14 +148,15 @@ class Stage:
         self._order_system = order_system
         self._view = view
         self._is_service_up = True
+        self._is_circuit_open = False
         self._pace = _Pace()
 
     async def play(self, orders: int) -> None:
         """Let orders arrive and the service go away, until all is completed or the limit."""
         timetable = Timetable.of(orders)
         self._view.phase(
-            f"{orders} orders arrive over {timetable.arriving:.0f} s in {len(ACCOUNTS)} accounts,"
-            " some with refunds and corrections"
+            f"{counted(orders, 'order arrives', 'orders arrive')} over {timetable.arriving:.0f} s"
+            f" in {len(ACCOUNTS)} accounts, some with refunds and corrections"
         )
         changes = plan(orders=orders, over_seconds=timetable.arriving)
         acts = [
@@ -182,7 +181,7 @@ class Stage:
                 act.result()
             rows = await self._look(orders)
             if len(over) == len(acts) and not rows.unfinished:
-                self._view.phase("nothing is left to push: comparing")
+                self._view.phase("nothing is left to push: all flags are compared")
                 return
             await asyncio.sleep(_GLANCE_SECONDS)
         self._view.phase(f"the limit of {timetable.limit:.0f} s is reached")
@@ -192,6 +191,7 @@ class Stage:
         self.outage_began_at = await summary.now(self._database)
         await self._service.go_away()
         self._is_service_up = False
+        self._pace = _Pace(patches=self._pace.patches)
         self._view.phase(
             f"OUTAGE: the service refuses all connections for {timetable.outage:.1f} s"
         )
@@ -199,12 +199,13 @@ class Stage:
         await self._service.come_back()
         self._is_service_up = True
         self.outage_ended_at = await summary.now(self._database)
-        self._view.phase("the service is back: what waited flows again, without any hands")
+        self._view.phase("the service is back: the next probe finds out, without any hands")
 
     async def _look(self, orders: int) -> Rows:
         self._daemon.check()
         self._service.check()
         rows = await summary.progress(self._database)
+        circuit = await self._look_at_circuit()
         if self._pace.is_old:
             held = await self._service.look(since=self._pace.patches)
             self._pace = self._pace.at(held.patches)
@@ -215,9 +216,22 @@ class Stage:
                 rows=rows,
                 pushes_per_second=self._pace.per_second,
                 is_service_up=self._is_service_up,
+                circuit=circuit,
             )
         )
         return rows
+
+    async def _look_at_circuit(self) -> Circuit:
+        """The service's; its turns are phases."""
+        circuit = await summary.circuit(self._database)
+        if circuit.is_open != self._is_circuit_open:
+            self._is_circuit_open = circuit.is_open
+            self._view.phase(
+                "the circuit opened: nothing is pushed but probes, and no retry is used up"
+                if circuit.is_open
+                else "a probe was answered, the circuit closed: what waited flows again"
+            )
+        return circuit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,9 +56,10 @@ def _play(
 ) -> Summary:
     began_at = time.monotonic()
     server = PostgresServer(kind=cast("Kind", postgres))
+    shown.phase("starting a throw-away Postgres …")
     with tempfile.TemporaryDirectory(prefix="stocksync-demo-") as folder, server:
         major, minor = server.version
-        shown.phase(f"a throw-away Postgres {major}.{minor} runs")
+        shown.phase(f"Postgres {major}.{minor} runs")
 
         async def played() -> Summary:
             with interruption.ends_this():

@@ -7,19 +7,25 @@ from datetime import datetime
 from stocksync.database import Database
 from stocksync.demo.service import Held
 
-# A row met the outage ($1 to $2) when its time from insert to completed touches it. What one push
-# made of its order's rows was settled, and logged, at one and the same time.
+# The outage ($1 to $2) is caught up with when all that arrived before its end is completed. A row
+# met it when its time from insert to completed touches that. What one push made of its order's rows
+# was settled, and logged, at one and the same time.
 _COUNT = """
-WITH row AS (
-    SELECT o.*, coalesce(o.created_at <= coalesce($2::timestamptz, 'infinity')
+WITH caught_up AS (
+    SELECT greatest(max(coalesce(o.completed_at, 'infinity')), $2::timestamptz) AS at
+    FROM pending_stock_operations o
+    WHERE o.created_at <= coalesce($2::timestamptz, 'infinity')),
+row AS (
+    SELECT o.*, coalesce(o.created_at <= c.at
                          AND coalesce(o.completed_at, 'infinity') >= $1::timestamptz, false)
                 AS has_met_outage,
            o.status = 'completed' AND o.attempts = 1 AS is_first_try,
            1000 * extract(epoch FROM o.completed_at - o.created_at)::float8 AS latency_ms
-    FROM pending_stock_operations o)
+    FROM pending_stock_operations o CROSS JOIN caught_up c)
 SELECT count(*) AS rows,
        count(*) FILTER (WHERE status = 'completed') AS rows_completed,
        coalesce(sum(retry_count), 0) AS retries,
+       count(*) FILTER (WHERE retry_count > 0) AS rows_retried,
        count(*) FILTER (WHERE NOT has_met_outage) AS rows_outside,
        count(*) FILTER (WHERE NOT has_met_outage AND is_first_try) AS first_try_outside,
        count(*) FILTER (WHERE has_met_outage) AS rows_inside,
@@ -28,8 +34,9 @@ SELECT count(*) AS rows,
            FILTER (WHERE NOT has_met_outage) AS p50_ms,
        percentile_cont(0.99) WITHIN GROUP (ORDER BY latency_ms)
            FILTER (WHERE NOT has_met_outage) AS p99_ms,
+       max(latency_ms) / 1000 AS longest_wait_seconds,
        extract(epoch FROM $2 - $1)::float8 AS outage_seconds,
-       greatest(extract(epoch FROM max(completed_at) FILTER (WHERE has_met_outage) - $2), 0)::float8
+       (SELECT extract(epoch FROM nullif(c.at, 'infinity') - $2)::float8 FROM caught_up c)
            AS recovery_seconds,
        (SELECT count(DISTINCT (o.token_id, o.order_id, l."timestamp"))
         FROM stock_synchronization_logs l JOIN pending_stock_operations o ON o.id = l.operation_id
@@ -49,6 +56,9 @@ SELECT count(*) FILTER (WHERE status = 'pending') AS pending,
 FROM pending_stock_operations"""
 
 
+_CIRCUIT = "SELECT is_open, probes FROM stock_sync_circuits WHERE token_id = ''"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
     """The outbox's rows by where they stand."""
@@ -66,8 +76,17 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Circuit:
+    """The service's circuit."""
+
+    is_open: bool
+    probes: int
+    """Since it opened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Figures of a demo; every field is in the JSON document under its name."""
+    """Figures of a demo. `--json` gives every field by its name, `is_ok`, and `problems`."""
 
     orders_planned: int
     orders: int
@@ -77,22 +96,28 @@ class Summary:
     patches: int
     """PATCHes that reached the service."""
     pushes_not_proven: int
-    """Pushes that ended in a retry: the service was away, or the answer was lost."""
+    """Pushes without proof: the service was away. Probes are among them."""
     retries: int
+    """Used up by all rows together; a failed probe uses up none."""
+    rows_retried: int
+    """Rows that used up one or more."""
     rows_outside: int
-    """Rows whose time from insert to completed did not touch the outage."""
+    """Rows whose time from insert to completed touched neither the outage nor its catching-up,
+    which lasts until all that arrived before its end is completed."""
     first_try_outside: int
     """Of these, completed by their first attempt."""
     rows_inside: int
     """Rows that met the outage."""
     first_try_inside: int
     p50_ms: float | None
-    """From insert to completed, of the rows outside; the catching-up after the outage included."""
+    """From insert to completed, of the rows outside."""
     p99_ms: float | None
+    longest_wait_seconds: float | None
+    """From insert to completed, of all rows."""
     outage_seconds: float | None
     """None: it did not end before the limit."""
     recovery_seconds: float | None
-    """From the outage's end until the last row that had met it was completed."""
+    """The catching-up: from the outage's end until all that had arrived before it is completed."""
     flags: int
     """Orders whose flag was compared: all that are in the outbox."""
     flags_equal: int
@@ -126,6 +151,14 @@ async def progress(database: Database) -> Rows:
         row = await connection.fetchrow(_PROGRESS)
     assert row is not None  # noqa: S101 - an aggregate has a row
     return Rows(**row)
+
+
+async def circuit(database: Database) -> Circuit:
+    """How the service's circuit stands now."""
+    async with database.connection() as connection:
+        row = await connection.fetchrow(_CIRCUIT)
+    assert row is not None  # noqa: S101 - a migration put it there
+    return Circuit(**row)
 
 
 async def now(database: Database) -> datetime:

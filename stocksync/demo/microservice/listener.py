@@ -1,6 +1,7 @@
 """A loopback port that can be closed and opened again, and stays ours in between."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -44,6 +45,8 @@ class Listener:
 
     def take_port(self, port: int) -> None:
         """Take a port, 0 for any free one; OSError when it is taken."""
+        if port:
+            _refuse_taken(port)
         # Bound, but not listening: while closed, nobody else can be given the port.
         self._reservation = socket.socket()
         self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -88,3 +91,14 @@ class Listener:
             return await self._serve(request)
         finally:
             self._calls.discard(call)
+
+
+def _refuse_taken(port: int) -> None:
+    # The reservation shares its port, with our own server and with any other that shares too: a
+    # second stand-in would get every other call. This one does not share.
+    with socket.socket() as alone:
+        alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            alone.bind((HOST, port))
+        except OSError as error:
+            raise OSError(error.errno, f"port {port}: {os.strerror(error.errno or 0)}") from error

@@ -8,6 +8,7 @@ from datetime import datetime
 from stocksync.circuit import AccountCircuit, Kind, Seen, ServiceCircuit
 from stocksync.database import Connection, Database, Record
 from stocksync.telemetry import get_logger
+from stocksync.verdict import CircuitSeen
 
 log = get_logger()
 
@@ -26,23 +27,6 @@ class Fed:
     """A failure followed no success: ask the service how it is, and tell `told`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitSeen:
-    """A circuit that is open or paused, for people."""
-
-    token_id: str
-    """'' is the service's."""
-    is_open: bool
-    reason: str | None
-    opened_at: datetime | None
-    probes: int
-    probe_at: datetime | None
-    """The next probe, not before."""
-    is_paused: bool
-    paused_until: datetime | None
-    paused_by: str | None
-
-
 class Circuits:
     """The service's and the accounts' circuits. `failures` is the setting CIRCUIT_FAILURES.
 
@@ -56,7 +40,10 @@ class Circuits:
     async def feed(self, pushes: Sequence[Seen]) -> Fed:
         """Tell the circuits what these pushes brought, in their order."""
         accounts = {push.account for push in pushes if push.kind in (Kind.PROVEN, Kind.TOKEN)}
-        async with self._database.connection() as connection, connection.transaction():
+        async with (
+            self._database.connection() as connection,
+            connection.transaction(isolation="read_committed"),
+        ):
             service, by_account = await self._locked(connection, accounts)
             before = (service, dict(by_account))
             for push in pushes:
@@ -77,22 +64,29 @@ class Circuits:
 
     async def told(self, *, is_healthy: bool | None, says: str) -> bool:
         """Tell the service's circuit what /health said; gives whether it is open now."""
-        async with self._database.connection() as connection, connection.transaction():
+        async with (
+            self._database.connection() as connection,
+            connection.transaction(isolation="read_committed"),
+        ):
             before, _ = await self._locked(connection, ())
             service = before.told(is_healthy=is_healthy, says=says)
             await self._save(connection, (before, {}), service, {})
         return service.is_open
 
     async def pause(self, *, token_id: str = SERVICE, minutes: int, by: str) -> datetime:
-        """Claim nothing of the account, or of all, until the time it gives."""
+        """Claim nothing of the account, or of all, until the time it gives.
+
+        A pause that lasts already is replaced. `by` is whose hand it was.
+        """
         until: datetime = await self._database.fetchval("pause", token_id, minutes, by)
         return until
 
     async def resume(self, *, token_id: str = SERVICE) -> bool:
         """End a pause; False: there was none."""
-        was_paused = await self._database.fetchrow("resume", token_id) is not None
+        if await self._database.fetchrow("resume", token_id) is None:
+            return False
         await self._database.fetch("wake", self._database.schema)
-        return was_paused
+        return True
 
     async def held(self) -> tuple[CircuitSeen, ...]:
         """All that is open or paused now."""

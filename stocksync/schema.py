@@ -66,7 +66,10 @@ async def migrate(database: Database, *, is_dry_run: bool = False) -> list[Migra
 
     Raises `SchemaError` for tables that are not ours, newer than this version, or edited.
     """
-    async with database.connection() as connection, connection.transaction():
+    async with (
+        database.connection() as connection,
+        connection.transaction(isolation="read_committed"),
+    ):
         if not is_dry_run:
             await connection.execute(
                 database.query("migrations_lock"), database.schema, timeout=MIGRATION_SECONDS
@@ -107,16 +110,20 @@ async def verify(database: Database) -> None:
         )
 
 
-async def add_foreign_keys(database: Database) -> list[tuple[ForeignKey, str]]:
-    """Add the keys to the order system's tables; gives what became of each.
+async def add_foreign_keys(
+    database: Database, *, is_dry_run: bool = False
+) -> list[tuple[ForeignKey, str]]:
+    """Add the keys to the order system's tables; gives what became, or would become, of each.
 
     First not validated, under a short lock, then validated without holding up anybody's INSERT.
     Raises `SchemaError` when rows are there already that break a key: it holds for new ones then.
     """
-    return [(key, await _add_foreign_key(database, key)) for key in FOREIGN_KEYS]
+    return [
+        (key, await _add_foreign_key(database, key, is_dry_run=is_dry_run)) for key in FOREIGN_KEYS
+    ]
 
 
-async def _add_foreign_key(database: Database, key: ForeignKey) -> str:
+async def _add_foreign_key(database: Database, key: ForeignKey, *, is_dry_run: bool) -> str:
     async with database.connection() as connection:
         row = await connection.fetchrow(
             database.query("foreign_key_target"), key.table, database.schema, key.name
@@ -125,6 +132,9 @@ async def _add_foreign_key(database: Database, key: ForeignKey) -> str:
             return f"no table {key.table}: nothing to refer to"
         if row["is_there"]:
             return "was there already"
+        what = f"{key.column} refers to {row['target']} ({key.target_column})"
+        if is_dry_run:
+            return f"would add: {what}"
         table = qualified('ALTER TABLE :"schema".pending_stock_operations', database.schema)
         try:
             await connection.execute(
@@ -139,7 +149,7 @@ async def _add_foreign_key(database: Database, key: ForeignKey) -> str:
                 f"the key {key.name} to {row['target']} ({key.target_column}) cannot hold for all "
                 f"rows: {describe(error)}"
             ) from error
-        return f"added: {key.column} refers to {row['target']} ({key.target_column})"
+        return f"added: {what}"
 
 
 async def _missing(connection: Connection, database: Database) -> list[Migration]:
@@ -150,7 +160,8 @@ async def _missing(connection: Connection, database: Database) -> list[Migration
         )
     if state["encoding"] != "UTF8":
         raise SchemaError(
-            f"the database's encoding is {state['encoding']}: order ids need a UTF8 database"
+            f"the database's encoding is {state['encoding']}: order ids need UTF8. Make another "
+            "one: `createdb -T template0 -E UTF8 NAME`"
         )
     known = migrations()
     if not state["is_ours"]:

@@ -296,6 +296,26 @@ async def test_while_paused_nothing_is_claimed_and_it_ends_by_itself(
     assert await circuits.held() == ()
 
 
+async def test_a_pause_gives_back_what_waits_in_line(
+    dsn: str, outbox: Outbox, circuits: Circuits
+) -> None:
+    async with (
+        running_stand_in(service_seconds=0.2) as stand_in,
+        running_relay(dsn, stand_in, concurrency=1, claim_batch_size=1000) as running,
+    ):
+        running.relay._line.target = 40
+        await outbox.insert_orders(30, token_id=TOKEN_ID)
+        await until(lambda: len(running.relay._line) >= 20)
+        await circuits.pause(minutes=10, by="a test")
+        running.relay._line.target = 100  # there is room: it looks again
+        running.relay.wake()
+        await until(lambda: len(running.relay._line) == 0)
+        await until_nothing_is_in_flight(outbox)
+        assert (await outbox.statuses())["pending"] >= 15
+        await circuits.resume()
+        await until_all(outbox, "completed")
+
+
 async def test_a_paused_account_waits_and_the_others_do_not(
     dsn: str, outbox: Outbox, circuits: Circuits, stand_in: StandIn
 ) -> None:

@@ -4,13 +4,16 @@ import asyncio
 import io
 import json
 import os
+import pty
 import re
+import shlex
 import signal
 import socket
 import subprocess
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,14 +22,18 @@ import asyncpg
 import pytest
 
 import stocksync
-from stocksync.cli import main
+from stocksync.circuit import Kind, Seen
+from stocksync.circuits import Circuits
+from stocksync.cli import main, words
 from stocksync.cli.arguments import command_line
-from stocksync.cli.layout import distance, one_line, span, table
-from stocksync.model import Status
+from stocksync.cli.layout import distance, one_line, pairs, span, table
+from stocksync.database import Database
+from stocksync.model import Cause, Retry, Status
 from stocksync.store import Store
 from tests.outbox import ACCOUNT, OTHER_ACCOUNT, Outbox
+from tests.server import dsn_of
 from tests.service import SECRET, TOKEN_ID, USER_ID, running_stand_in
-from tests.settling import DONE, REFUSED, RETRY, claim, settle
+from tests.settling import DONE, REFUSED, RETRY, TIMEOUT, claim, settle
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +41,8 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in os.environ:
         if name.startswith(("STOCK_SYNC_", "ALLEGRO_", "CREDENTIALS_DIRECTORY")):
             monkeypatch.delenv(name)
+    # Whoever runs this may look at it on any terminal, or on none.
+    monkeypatch.setenv("COLUMNS", "200")
     return monkeypatch
 
 
@@ -154,6 +163,60 @@ def test_a_wrong_command_is_2_and_says_what_is_wrong(
     assert cli.out == ""
 
 
+def test_a_command_without_what_it_needs_shows_its_usage(cli: Cli) -> None:
+    assert cli.call("show") == 2
+    assert cli.err.startswith("usage: stocksync show ")
+
+
+def test_the_demo_refuses_settings_that_it_would_ignore(cli: Cli) -> None:
+    assert cli.call("--env-file", "/nonexistent", "demo") == 2
+    assert "the demo takes no settings" in cli.err
+    assert cli.call("demo", "--env-file", "/nonexistent") == 2
+
+
+def verb_parsers() -> dict[str, ArgumentParser]:
+    return command_line()._verbs
+
+
+@pytest.mark.parametrize("verb", verb_parsers())
+def test_the_help_of_every_command_has_examples_and_exit_codes(cli: Cli, verb: str) -> None:
+    assert cli.call(verb, "--help") == 0
+    _, examples = cli.out.split("\nexamples:\n")
+    assert f"  stocksync {verb}" in examples
+    assert "exit codes: 0 done, " in examples
+
+
+@pytest.mark.parametrize("verb", verb_parsers())
+def test_every_example_is_understood(verb: str) -> None:
+    for example in words.VERBS[verb].examples.splitlines():
+        command = example.partition("|")[0]
+        arguments = command_line().parse_args(shlex.split(command)[1:])
+        assert arguments.verb
+
+
+@pytest.mark.parametrize("verb", ["", *verb_parsers()])
+def test_help_fits_into_eighty_columns(
+    cli: Cli, nothing_set: pytest.MonkeyPatch, verb: str
+) -> None:
+    nothing_set.setenv("COLUMNS", "80")
+    assert cli.call(*verb.split(), "--help") == 0
+    assert [line for line in cli.out.splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.parametrize("verb", verb_parsers())
+def test_every_option_has_a_word_of_help_and_says_its_default(verb: str) -> None:
+    for action in verb_parsers()[verb]._actions:
+        assert action.help, action.dest
+        if action.default not in (None, False, "==SUPPRESS=="):
+            assert "%(default)s" in action.help
+
+
+def test_the_help_knows_every_exit_code(cli: Cli) -> None:
+    assert cli.call("--help") == 0
+    said = {int(code) for code in re.findall(r"(\d+) [a-z]", cli.out.split("exit codes: ")[1])}
+    assert said == {0, 1, 2, 130, *stocksync.cli.EXIT_CODES.values()}
+
+
 def test_an_account_is_found_however_its_token_is_written() -> None:
     arguments = command_line().parse_args(["list", "--token", ACCOUNT.upper()])
     assert arguments.token == ACCOUNT
@@ -223,9 +286,10 @@ async def test_a_database_that_is_not_there_is_69(cli: Cli, use: Callable[..., N
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     use(DATABASE_URL=f"postgresql://u:geheim@127.0.0.1:{port}/db")
-    for words in (["status"], ["migrate"], ["cancel", uuid4()]):
-        assert await cli(*words) == 69
-        assert cli.err.startswith("stocksync: the database cannot be reached: ")
+    for command in (["status"], ["migrate"], ["cancel", uuid4()]):
+        assert await cli(*command) == 69
+        said = f"stocksync: the database 127.0.0.1:{port}/db cannot be reached: "
+        assert cli.err.startswith(said)
         assert len(cli.err.splitlines()) == 1
         assert "geheim" not in cli.err
 
@@ -235,14 +299,14 @@ async def test_a_database_that_refuses_is_configuration(
 ) -> None:
     use(DATABASE_URL=re.sub(r"/stocksync_test_\w+", "/nowhere", dsn))
     assert await cli("status") == 78
-    assert cli.err.startswith("stocksync: the database refuses: ")
+    assert re.match("stocksync: the database .*/nowhere refuses: ", cli.err)
 
 
 @pytest.mark.usefixtures("there")
 async def test_an_unknown_operation_is_3(cli: Cli) -> None:
     stranger = uuid4()
-    for words in (["show", stranger], ["retry", stranger], ["cancel", stranger]):
-        assert await cli(*words) == 3
+    for command in (["show", stranger], ["retry", stranger], ["cancel", stranger]):
+        assert await cli(*command) == 3
         assert cli.err == f"stocksync: there is no operation {stranger}\n"
     assert await cli("show", "--order", "nowhere") == 3
 
@@ -344,6 +408,52 @@ async def test_tables_that_are_not_ours_are_refused_with_1(
     assert await cli("status") == 78
 
 
+async def test_a_dry_run_says_what_keys_it_would_add(
+    cli: Cli, use: Callable[..., None], dsn: str, outbox: Outbox
+) -> None:
+    await outbox.connection.execute("CREATE TABLE allegro_tokens (id_ varchar PRIMARY KEY)")
+    use(DATABASE_URL=dsn)
+    assert await cli("migrate", "--dry-run", "--with-foreign-keys") == 0
+    key = "token_id_is_a_known_account"
+    assert f"{key}: would add: token_id refers to allegro_tokens (id_)" in cli.out
+    assert "no table allegro_orders" in cli.out
+    assert await cli("migrate", "--with-foreign-keys", "--json") == 0
+    assert cli.document["foreign_keys"][0]["result"].startswith("added: token_id refers to ")
+    assert await cli("migrate", "--dry-run", "--with-foreign-keys") == 0
+    assert f"{key}: was there already" in cli.out
+
+
+async def test_a_dry_run_of_keys_on_an_empty_database_changes_nothing(
+    cli: Cli, use: Callable[..., None], empty_dsn: str
+) -> None:
+    connection = await asyncpg.connect(empty_dsn)
+    await connection.execute("CREATE TABLE allegro_tokens (id_ varchar PRIMARY KEY)")
+    await connection.close()
+    use(DATABASE_URL=empty_dsn)
+    assert await cli("migrate", "--dry-run", "--with-foreign-keys") == 0
+    assert "would apply 0001_tables" in cli.out
+    assert "would add: token_id refers to" in cli.out
+    assert await cli("list") == 78
+
+
+async def test_a_database_with_another_encoding_is_refused_with_what_to_run(
+    cli: Cli, use: Callable[..., None], empty_dsn: str
+) -> None:
+    name = f"stocksync_test_ascii_{uuid4().hex}"
+    connection = await asyncpg.connect(empty_dsn)
+    await connection.execute(
+        f"CREATE DATABASE {name} TEMPLATE template0 ENCODING SQL_ASCII LC_COLLATE 'C' LC_CTYPE 'C'"
+    )
+    try:
+        use(DATABASE_URL=dsn_of(empty_dsn, database=name))
+        assert await cli("migrate") == 78
+        assert "SQL_ASCII" in cli.err
+        assert "`createdb -T template0 -E UTF8 NAME`" in cli.err
+    finally:
+        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await connection.close()
+
+
 # --- reading -------------------------------------------------------------------------------------
 
 COLUMNS = {
@@ -384,6 +494,41 @@ async def test_a_list_for_people_says_where_it_ends(cli: Cli, outbox: Outbox) ->
     assert footer == "2–3 of 3"
     assert await cli("list", "--status", "failed") == 0
     assert cli.out == "none\n"
+
+
+@pytest.mark.usefixtures("there")
+async def test_a_list_has_both_the_time_and_the_error(
+    cli: Cli, outbox: Outbox, store: Store, use: Callable[..., None]
+) -> None:
+    await outbox.insert("4711")
+    await settle(store, await claim(store), RETRY)
+    assert await cli("list") == 0
+    head, row, error, _ = cli.out.splitlines()
+    assert head.split() == ["ID", "STATUS", "ORDER", "WHAT", "RETRIES", "CREATED", "WHEN"]
+    assert re.search(r"  1 of 5 .* in \d+ s$", row)
+    assert error.strip() == RETRY.reason
+    use(RETRY_MAX_ATTEMPTS="-1")
+    assert await cli("list") == 0
+    assert " of 5" not in cli.out
+
+
+@pytest.mark.usefixtures("there")
+@pytest.mark.parametrize("columns", [80, 100, 110, 132])
+async def test_no_row_of_a_table_is_wider_than_the_terminal(
+    cli: Cli, outbox: Outbox, store: Store, nothing_set: pytest.MonkeyPatch, columns: int
+) -> None:
+    nothing_set.setenv("COLUMNS", str(columns))
+    await outbox.insert("o" * 500, sku="s" * 100, operation_type="adjustment", quantity=-12345)
+    await outbox.insert("4711")
+    await settle(store, await claim(store), Retry(reason="x" * 300, cause=Cause.OPERATION))
+    row_id = await outbox.insert("4711", sku="s" * 100)
+    assert await cli("list") == 0
+    assert f"{row_id}  pending " in cli.out
+    assert " in 6" in cli.out
+    assert max(map(len, cli.out.splitlines())) <= columns
+    assert await cli("show", "--order", "4711") == 0
+    assert str(row_id) in cli.out
+    assert max(map(len, cli.out.split("\n\n")[1].splitlines())) <= columns
 
 
 @pytest.mark.usefixtures("there")
@@ -460,11 +605,73 @@ async def test_an_order_is_shown_without_the_service_too(
 
 
 @pytest.mark.usefixtures("there")
+async def test_an_order_says_what_its_last_attempt_brought(
+    cli: Cli, outbox: Outbox, store: Store
+) -> None:
+    await outbox.insert("4711")
+    assert await cli("show", "--order", "4711") == 0
+    assert re.search(r"last attempt +none$", cli.out, re.MULTILINE)
+    await settle(store, await claim(store), TIMEOUT)
+    assert await cli("show", "--order", "4711") == 0
+    last = rf"last attempt +(now|\d+ s ago) by a test: {TIMEOUT.reason} \(after 7 ms\)$"
+    assert re.search(last, cli.out, re.MULTILINE)
+    assert re.search(r"waits for +its next row, due at .* \(in \d+ s\)$", cli.out, re.MULTILINE)
+    assert re.search(r"ambiguous +since .* may still apply", cli.out)
+    assert await cli("show", "--order", "4711", "--json") == 0
+    [order] = cli.document["orders"]
+    assert order["waits_for"] == "retry"
+    attempt = order["last_attempt"]
+    assert attempt.pop("at").endswith("Z")
+    assert attempt == {
+        "by": "a test",
+        "action": "retry",
+        "is_proven": False,
+        "http_status": None,
+        "error": TIMEOUT.reason,
+        "duration_ms": 7,
+    }
+
+
+def test_an_order_says_that_it_waits_for_a_silent_service(dsn: str) -> None:
+    controller, terminal = pty.openpty()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asyncio.run(insert(dsn, "4711"))
+        port = silent.getsockname()[1]
+        ended = subprocess.run(
+            [sys.executable, "-m", "stocksync", "show", "--order", "4711", "--json"],
+            env=plain_environment(
+                DATABASE_URL=dsn,
+                MICROSERVICE_URL=f"http://127.0.0.1:{port}",
+                MICROSERVICE_JWT="a.b.c",
+                MICROSERVICE_TIMEOUT_SECONDS="2",
+            ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=terminal,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+    said = os.read(controller, 1000).decode()
+    os.close(controller)
+    os.close(terminal)
+    assert f"asking http://127.0.0.1:{port}, for 2 s at most" in said
+    [order] = json.loads(ended.stdout)["orders"]
+    assert order["service_flag_unknown"].startswith("no answer")
+
+
+async def insert(dsn: str, order_id: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    await Outbox(connection).insert(order_id)
+    await connection.close()
+
+
+@pytest.mark.usefixtures("there")
 async def test_the_status_is_a_verdict_with_its_reasons(
     cli: Cli, outbox: Outbox, store: Store
 ) -> None:
     assert await cli("status") == 0
-    assert cli.out.startswith("OK\n")
+    assert cli.out.startswith("OK\n  no daemon is running\n\n")
     await outbox.insert()
     await settle(store, await claim(store), DONE)
     await outbox.insert()
@@ -472,7 +679,14 @@ async def test_the_status_is_a_verdict_with_its_reasons(
     assert cli.out.startswith("STALLED\n  rows due: 1, ")
     assert await cli("status", "--json") == 0
     document = cli.document
-    assert document.keys() == {"verdict", "reasons", "numbers", "daemons", "oldest_snapshot"}
+    assert document.keys() == {
+        "verdict",
+        "reasons",
+        "numbers",
+        "circuits",
+        "daemons",
+        "oldest_snapshot",
+    }
     assert (document["verdict"], len(document["reasons"])) == ("STALLED", 1)
     numbers = document["numbers"]
     assert {status: numbers[status] for status in Status} == {
@@ -480,6 +694,159 @@ async def test_the_status_is_a_verdict_with_its_reasons(
     }  # fmt: skip
     assert numbers["first_try_share"] == 1.0
     assert numbers["oldest_due_seconds"] > 0
+
+
+@pytest.mark.usefixtures("there")
+async def test_the_status_tells_of_failed_and_retried_operations_under_ok(
+    cli: Cli, outbox: Outbox, store: Store, database: Database
+) -> None:
+    await database.fetch("beat", uuid4(), "host", 7, "1.0", None, 0, None)
+    for order_id, outcome in (("a", RETRY), ("b", RETRY), ("c", REFUSED)):
+        await outbox.insert(order_id)
+        await settle(store, await claim(store), outcome)
+    assert await cli("status") == 0
+    verdict, failed, retried, *_ = cli.out.splitlines()
+    assert verdict == "OK"
+    assert failed == (
+        "  1 operation failed and needs a person: stocksync list --status failed; "
+        f"because: {REFUSED.reason}"
+    )
+    assert re.fullmatch(
+        rf"  2 operations are retried, the first of them due in \d+ s; most often: {RETRY.reason}",
+        retried,
+    )
+    assert re.search(r"due +nothing; the next row in \d+ s\n", cli.out)
+    assert re.search(r"completed +0 in the last 5 min\n", cli.out)
+    assert await cli("status", "--json") == 0
+    numbers = cli.document["numbers"]
+    assert (numbers["retrying"], numbers["retry_error"]) == (2, RETRY.reason)
+    assert numbers["failed_error"] == REFUSED.reason
+    assert numbers["next_retry_at"].endswith("Z")
+
+
+@pytest.mark.usefixtures("there")
+async def test_the_status_tells_of_an_outage_and_what_waits_for_it(
+    cli: Cli, outbox: Outbox, database: Database
+) -> None:
+    await database.fetch("beat", uuid4(), "host", 7, "1.0", None, 0, None)
+    await outbox.insert_units(3, "4711")
+    lost = [Seen(account=ACCOUNT, order=str(n), kind=Kind.FAILED, reason="503") for n in range(5)]
+    await Circuits(database=database).feed(lost)
+    assert await cli("status") == 0
+    assert cli.out.startswith("DEGRADED\n  the service's circuit is open")
+    assert "503; 3 rows wait for the service\n" in cli.out
+    line = r"circuit +the service's, open for \d+ s; 0 probes, the next .*; 3 rows wait for it\n"
+    assert re.search(line, cli.out)
+    assert re.search(r"due +nothing that may be claimed; 3 rows held up\n", cli.out)
+    assert await cli("status", "--json") == 0
+    [circuit] = cli.document["circuits"]
+    assert circuit.pop("opened_at").endswith("Z")
+    assert circuit.pop("probe_at").endswith("Z")
+    assert circuit == {
+        "token_id": None,
+        "is_open": True,
+        "reason": "503",
+        "probes": 0,
+        "is_probing": False,
+        "is_paused": False,
+        "paused_until": None,
+        "paused_by": None,
+        "waiting_rows": 3,
+    }
+    assert await cli("show", "--order", "4711") == 0
+    assert re.search(r"waits for +the service to work again; the next probe is due ", cli.out)
+    assert re.search(r"circuit +the service's, open for \d+ s: 503; ", cli.out)
+    assert await cli("list", "--limit", 1) == 0
+    assert cli.out.splitlines()[-1].startswith("  circuit  the service's, open for ")
+
+
+@pytest.mark.usefixtures("there")
+async def test_a_parked_account_is_shown_by_its_token(
+    cli: Cli, outbox: Outbox, database: Database
+) -> None:
+    await outbox.insert("4711", OTHER_ACCOUNT)
+    refusal = Seen(account=OTHER_ACCOUNT, order="x", kind=Kind.TOKEN, reason="404 Токен")
+    proof = Seen(account=ACCOUNT, order="x", kind=Kind.PROVEN)
+    await Circuits(database=database).feed([proof, refusal] * 5)
+    assert await cli("status") == 0
+    assert f"  the account {OTHER_ACCOUNT} is parked: 404 Токен; 1 row waits for it\n" in cli.out
+    assert re.search(rf"parked +{OTHER_ACCOUNT} for \d+ s; 0 probes, the next ", cli.out)
+    assert await cli("show", "--order", "4711") == 0
+    assert "the service to know its account; the next probe is due" in cli.out
+
+
+# --- maintenance ---------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("there")
+async def test_a_pause_says_until_when_and_whose_hand_it_was(
+    cli: Cli, outbox: Outbox, store: Store, database: Database
+) -> None:
+    await database.fetch("beat", uuid4(), "host", 7, "1.0", None, 0, None)
+    await outbox.insert("4711")
+    assert await cli("pause", "--minutes", 30) == 0
+    said = re.fullmatch(
+        r"everything is paused: nothing is claimed for 30 minutes, until (.*) UTC; "
+        r"recorded as by (\S+@\S+)\n",
+        cli.out,
+    )
+    assert said is not None
+    until, by = said.groups()
+    assert await claim(store) == []
+    assert await cli("status") == 0
+    assert cli.out.startswith(f"DEGRADED\n  everything is paused until {until} UTC by {by}; 1 row")
+    pause = rf"paused +everything, until {until} UTC \(in (29|30) min\), by {by}"
+    assert re.search(pause, cli.out)
+    for command in (
+        ["show", "--order", "4711"],
+        ["list"],
+        ["show", (await outbox.rows())[0]["id"]],
+    ):
+        assert await cli(*command) == 0
+        assert re.search(pause, cli.out), command
+    assert await cli("resume") == 0
+    assert cli.out == "everything is resumed\n"
+    assert len(await claim(store)) == 1
+    assert await cli("resume") == 0
+    assert cli.out == "everything was not paused: nothing to do\n"
+
+
+@pytest.mark.usefixtures("there")
+async def test_a_pause_lasts_an_hour_unless_said_otherwise(cli: Cli, outbox: Outbox) -> None:
+    before = await outbox.connection.fetchval("SELECT clock_timestamp()")
+    assert await cli("pause", "--json") == 0
+    after = await outbox.connection.fetchval("SELECT clock_timestamp()")
+    document = cli.document
+    assert document.keys() == {"token_id", "paused_until", "paused_by"}
+    assert document["token_id"] is None
+    until = datetime.fromisoformat(document["paused_until"])
+    assert before <= until - timedelta(hours=1) <= after
+
+
+@pytest.mark.usefixtures("there")
+async def test_an_account_is_paused_and_resumed_alone(
+    cli: Cli, outbox: Outbox, store: Store
+) -> None:
+    await outbox.insert("waits", ACCOUNT)
+    await outbox.insert("goes", OTHER_ACCOUNT)
+    assert await cli("pause", "--token", ACCOUNT.upper(), "--json") == 0
+    assert cli.document["token_id"] == ACCOUNT
+    assert [push.order_id for push in await claim(store)] == ["goes"]
+    assert await cli("resume", "--json") == 0
+    document = cli.document
+    assert (document["token_id"], document["was_paused"]) == (None, False)
+    assert [each["token_id"] for each in document["still_paused"]] == [ACCOUNT]
+    assert await cli("resume") == 0
+    assert f"the account {ACCOUNT} is still paused until " in cli.out
+    assert await cli("resume", "--token", ACCOUNT, "--json") == 0
+    assert (cli.document["was_paused"], cli.document["still_paused"]) == (True, [])
+    assert [push.order_id for push in await claim(store)] == ["waits"]
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "1.5", "525601", "an hour"])
+def test_a_pause_of_no_length_is_wrong_usage(cli: Cli, minutes: str) -> None:
+    assert cli.call("pause", "--minutes", minutes) == 2
+    assert "is not a whole number from 1 to 525600" in cli.err
 
 
 # --- layout --------------------------------------------------------------------------------------
@@ -504,6 +871,42 @@ def test_a_time_says_how_far_it_is() -> None:
     assert distance(later, noon) == "in 4 min"
     assert distance(noon, later) == "4 min ago"
     assert distance(noon, noon) == "now"
+
+
+def test_what_is_too_wide_is_dropped_or_cut_in_the_order_said(
+    nothing_set: pytest.MonkeyPatch,
+) -> None:
+    rows = [("id" * 12, "x" * 30, "created")]
+    shown = {"cut": ("B",), "drop": ("CREATED",)}
+    nothing_set.setenv("COLUMNS", "50")
+    assert table(("A", "B", "CREATED"), rows, **shown).splitlines()[1] == (
+        f"{'id' * 12}  {'x' * 14}…  created"
+    )
+    nothing_set.setenv("COLUMNS", "30")  # taken for 40: narrower has to wrap
+    assert table(("A", "B", "CREATED"), rows, **shown).splitlines() == [
+        f"{'A':24}  B",
+        f"{'id' * 12}  {'x' * 13}…",
+    ]
+
+
+def test_a_remark_stands_below_its_row() -> None:
+    text = table(("A",), [("x",), ("y",)], remarks=[None, "why\n"])
+    assert text == "A\nx\ny\n    why\\n"
+
+
+def test_a_long_value_goes_on_below_itself(nothing_set: pytest.MonkeyPatch) -> None:
+    nothing_set.setenv("COLUMNS", "40")
+    assert pairs([("label", "three words and a token-id-that-stays-whole")]) == (
+        "  label  three words and a\n         token-id-that-stays-whole"
+    )
+
+
+def test_what_is_written_elsewhere_is_neither_cut_nor_wrapped(
+    nothing_set: pytest.MonkeyPatch,
+) -> None:
+    nothing_set.setattr("shutil.get_terminal_size", os.terminal_size)
+    assert pairs([("label", "word " * 100)]).count("\n") == 0
+    assert table(("A", "B"), [("a" * 36, "b" * 36)] * 2, cut="B").endswith("b" * 36)
 
 
 def test_nothing_that_is_shown_moves_the_cursor() -> None:

@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
+from stocksync.circuit import Kind, Seen
+from stocksync.circuits import Circuits
 from stocksync.database import Database
 from stocksync.model import NotPossible, Status, UnknownOperation
 from stocksync.operations import Operations, Wait
 from stocksync.store import Store
 from stocksync.verdict import Verdict
-from tests.outbox import ACCOUNT, OTHER_ACCOUNT, Outbox
+from tests.outbox import ACCOUNT, OTHER_ACCOUNT, Outbox, account
 from tests.settling import DONE, REFUSED, RETRY, TIMEOUT, claim, settle
 
 BY = "anna@desk"
@@ -129,8 +130,9 @@ async def test_an_order_without_rows_is_known_by_its_carried_balance(
     assert order.waits_for is Wait.NOTHING
 
 
-async def test_an_unknown_order_is_said_by_its_id(operations: Operations) -> None:
-    with pytest.raises(UnknownOperation, match="nothing is known of the order 'nowhere'"):
+async def test_an_unknown_order_is_said_by_its_id(operations: Operations, outbox: Outbox) -> None:
+    await outbox.insert("Nowhere")
+    with pytest.raises(UnknownOperation, match=r"order 'nowhere' \(.* case-sensitive\)"):
         await operations.show_order("nowhere")
 
 
@@ -155,15 +157,139 @@ async def test_an_order_says_what_it_waits_for_and_until_when(
     await outbox.make_due()
     await settle(store, await claim(store))
     [order] = await operations.show_order("order")
+    # Beside it: an old call may still be applied. Nothing is waited for.
     assert order.ambiguous_at is not None
-    assert order.waits_for is Wait.VERIFY
-    assert order.waits_until == order.ambiguous_at + timedelta(seconds=60)
+    assert (order.waits_for, order.waits_until) == (Wait.NOTHING, None)
 
     await outbox.connection.execute(
         "UPDATE stock_sync_orders SET push_due_at = now() + interval '1 hour'"
     )
     [order] = await operations.show_order("order")
     assert (order.waits_for, order.waits_until) == (Wait.PUSH_AGAIN, order.push_due_at)
+
+
+async def test_an_order_tells_its_last_attempt_whatever_it_brought(
+    operations: Operations, outbox: Outbox, store: Store
+) -> None:
+    await outbox.insert()
+    await outbox.insert("other")
+    [order] = await operations.show_order("order")
+    assert order.last_attempt is None
+
+    await settle(store, await claim(store), RETRY)
+    [order] = await operations.show_order("order")
+    attempt = order.last_attempt
+    assert attempt is not None
+    assert (attempt.action, attempt.is_proven, attempt.by) == ("retry", False, "a test")
+    assert (attempt.http_status, attempt.error) == (500, RETRY.reason)
+    assert attempt.duration_ms == 7
+    assert attempt.at == (await outbox.rows())[0]["attempted_at"]
+
+    await outbox.make_due()
+    await claim(store)
+    await outbox.expire_leases()
+    await store.rescue()
+    [order] = await operations.show_order("order")
+    assert order.last_attempt is not None
+    assert (order.last_attempt.action, order.last_attempt.error) == ("lease_expired", None)
+
+    await outbox.make_due()
+    await settle(store, await claim(store))
+    [order] = await operations.show_order("order")
+    assert order.last_attempt is not None
+    assert order.last_attempt.is_proven
+
+
+async def test_a_hand_is_no_attempt(operations: Operations, outbox: Outbox, store: Store) -> None:
+    row_id = await failed(outbox, store)
+    await operations.retry([row_id], by=BY)
+    [order] = await operations.show_order("order")
+    assert order.last_attempt is not None
+    assert (order.last_attempt.action, order.last_attempt.by) == ("failed", "a test")
+
+
+# --- what holds up -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def circuits(database: Database) -> Circuits:
+    return Circuits(database=database, failures=2)
+
+
+async def lose_the_service(circuits: Circuits) -> None:
+    """Five orders failed, nothing was proven: its circuit opens."""
+    await circuits.feed(
+        [
+            Seen(account=ACCOUNT, order=f"lost-{n}", kind=Kind.FAILED, reason="503 turned away")
+            for n in range(circuits.failures)
+        ]
+    )
+
+
+async def park(circuits: Circuits, token_id: str) -> None:
+    """Something of another account is proven, this one's token is refused."""
+    proof = Seen(account="another", order="order", kind=Kind.PROVEN)
+    refusal = Seen(account=token_id, order="order", kind=Kind.TOKEN, reason="404 not accepted")
+    await circuits.feed([proof, refusal, proof, refusal, proof])
+
+
+async def test_an_order_waits_for_the_service_until_the_next_probe(
+    operations: Operations, outbox: Outbox, circuits: Circuits
+) -> None:
+    await outbox.insert()
+    await lose_the_service(circuits)
+    [order] = await operations.show_order("order")
+    [circuit] = order.circuits
+    assert (circuit.is_service, circuit.reason) == (True, "503 turned away")
+    assert (order.waits_for, order.waits_until) == (Wait.SERVICE, circuit.probe_at)
+
+
+async def test_an_order_waits_for_its_parked_account_and_no_other(
+    operations: Operations, outbox: Outbox, circuits: Circuits
+) -> None:
+    await outbox.insert()
+    await outbox.insert("order", OTHER_ACCOUNT)
+    await park(circuits, OTHER_ACCOUNT)
+    free, parked = await operations.show_order("order")
+    assert (free.waits_for, free.circuits) == (Wait.DUE, ())
+    [circuit] = parked.circuits
+    assert (parked.waits_for, parked.waits_until) == (Wait.ACCOUNT, circuit.probe_at)
+    story = await operations.show(parked.operations[0].id)
+    assert story.circuits == parked.circuits
+
+
+async def test_an_order_waits_for_the_end_of_a_pause(
+    operations: Operations, outbox: Outbox, circuits: Circuits, store: Store
+) -> None:
+    await outbox.insert()
+    until = await circuits.pause(minutes=10, by=BY)
+    [order] = await operations.show_order("order")
+    assert (order.waits_for, order.waits_until) == (Wait.PAUSE, until)
+    later = await circuits.pause(token_id=ACCOUNT, minutes=20, by=BY)
+    [order] = await operations.show_order("order")
+    assert order.waits_until == later
+    assert await circuits.resume()
+    assert await circuits.resume(token_id=ACCOUNT)
+    assert not await circuits.resume()
+    [order] = await operations.show_order("order")
+    assert (order.waits_for, order.circuits) == (Wait.DUE, ())
+    assert len(await claim(store)) == 1
+
+
+async def test_a_retry_that_comes_after_the_pause_is_what_an_order_waits_for(
+    operations: Operations, outbox: Outbox, circuits: Circuits, store: Store
+) -> None:
+    await outbox.insert()
+    await settle(store, await claim(store), RETRY)
+    await outbox.connection.execute(
+        "UPDATE pending_stock_operations SET next_retry_at = now() + interval '1 hour'"
+    )
+    await circuits.pause(minutes=10, by=BY)
+    [order] = await operations.show_order("order")
+    assert (order.waits_for, order.waits_until) == (
+        Wait.RETRY,
+        (await outbox.rows())[0]["next_retry_at"],
+    )
 
 
 # --- cancel --------------------------------------------------------------------------------------
@@ -386,8 +512,102 @@ async def test_the_numbers_are_those_of_the_outbox(
     assert numbers.ambiguous_orders == 1
     assert numbers.first_try_share == 0.5
     assert numbers.mean_retry_seconds is not None
+    assert numbers.completed_lately == 2
     assert numbers.completed_per_second == pytest.approx(2 / 300)
     assert numbers.oldest_due_seconds is not None
+    assert (numbers.waiting_rows, numbers.waiting_orders) == (0, 0)
+
+
+async def test_errors_are_counted_the_most_frequent_first(
+    operations: Operations, outbox: Outbox, store: Store
+) -> None:
+    for order_id, outcome in (("a", RETRY), ("b", RETRY), ("c", TIMEOUT), ("d", REFUSED)):
+        await outbox.insert(order_id)
+        await settle(store, await claim(store), outcome)
+    numbers = (await operations.status(lease_seconds=60)).numbers
+    assert (numbers.retrying, numbers.retry_error) == (3, RETRY.reason)
+    assert (numbers.failed, numbers.failed_error) == (1, REFUSED.reason)
+    first = min(row["next_retry_at"] for row in await outbox.rows() if row["status"] == "pending")
+    assert numbers.next_retry_at == numbers.next_due_at == first
+
+
+async def test_what_waits_for_the_service_is_no_standstill(
+    operations: Operations, outbox: Outbox, circuits: Circuits, database: Database
+) -> None:
+    await database.fetch("beat", uuid4(), "host", 7, "1.0", None, 0, None)
+    await outbox.insert_units(3)
+    await outbox.connection.execute(
+        "UPDATE pending_stock_operations SET next_retry_at = now() - interval '1 day'"
+    )
+    assert (await operations.status(lease_seconds=60)).verdict is Verdict.STALLED
+    await lose_the_service(circuits)
+    standing = await operations.status(lease_seconds=60)
+    assert standing.verdict is Verdict.DEGRADED
+    assert (standing.numbers.due_rows, standing.numbers.waiting_rows) == (0, 3)
+    [circuit] = standing.circuits
+    assert (circuit.is_service, circuit.waiting_rows) == (True, 3)
+
+
+async def test_each_waiting_row_counts_for_what_holds_it_up(
+    operations: Operations, outbox: Outbox, circuits: Circuits
+) -> None:
+    third = account(3)
+    await outbox.insert_units(1)
+    await outbox.insert_units(2, token_id=OTHER_ACCOUNT)
+    await outbox.insert_units(4, token_id=third)
+    await park(circuits, OTHER_ACCOUNT)
+    await circuits.pause(token_id=third, minutes=10, by=BY)
+    standing = await operations.status(lease_seconds=60)
+    assert (standing.numbers.due_rows, standing.numbers.waiting_rows) == (1, 6)
+    assert {c.token_id: c.waiting_rows for c in standing.circuits} == {OTHER_ACCOUNT: 2, third: 4}
+    await lose_the_service(circuits)
+    standing = await operations.status(lease_seconds=60)
+    assert (standing.numbers.due_rows, standing.numbers.waiting_rows) == (0, 7)
+    assert {c.token_id: c.waiting_rows for c in standing.circuits} == {
+        "": 1,
+        OTHER_ACCOUNT: 2,
+        third: 4,
+    }
+
+
+@pytest.mark.parametrize("token_id", ["", ACCOUNT])
+@pytest.mark.parametrize("is_resumed", [True, False])
+async def test_the_end_of_a_long_pause_is_no_standstill(
+    operations: Operations,
+    outbox: Outbox,
+    circuits: Circuits,
+    database: Database,
+    token_id: str,
+    is_resumed: bool,
+) -> None:
+    await database.fetch("beat", uuid4(), "host", 7, "1.0", None, 0, None)
+    await circuits.pause(token_id=token_id, minutes=10, by=BY)
+    await outbox.insert()
+    await outbox.connection.execute(
+        "UPDATE pending_stock_operations SET next_retry_at = now() - interval '1 hour'"
+    )
+    assert (await operations.status(lease_seconds=60)).verdict is Verdict.DEGRADED
+    if is_resumed:
+        await circuits.resume(token_id=token_id)
+    else:
+        await outbox.connection.execute("UPDATE stock_sync_circuits SET paused_until = now()")
+    standing = await operations.status(lease_seconds=60)
+    assert standing.verdict is Verdict.OK
+    assert standing.numbers.oldest_due_seconds == pytest.approx(3600, abs=60)
+
+
+async def test_who_died_long_ago_is_no_news(
+    operations: Operations, outbox: Outbox, database: Database
+) -> None:
+    await database.fetch("beat", uuid4(), "host", 7, "1.0", None, 0, None)
+    await outbox.connection.execute(
+        "UPDATE stock_sync_daemons SET seen_at = now() - interval '59 minutes'"
+    )
+    assert len((await operations.status(lease_seconds=60)).daemons) == 1
+    await outbox.connection.execute(
+        "UPDATE stock_sync_daemons SET seen_at = now() - interval '61 minutes'"
+    )
+    assert (await operations.status(lease_seconds=60)).daemons == ()
 
 
 async def test_a_row_whose_lease_ran_out_is_due(
@@ -431,3 +651,19 @@ async def test_a_young_transaction_is_no_snapshot_to_speak_of(
             row = await connection.fetchrow(query)
         assert row is not None
         assert row["pid"] == another.get_server_pid()
+
+
+@pytest.mark.parametrize("change", ["retry", "cancel"])
+async def test_a_row_that_somebody_holds_is_said_at_once_and_holds_up_no_claim(
+    operations: Operations, outbox: Outbox, store: Store, change: str
+) -> None:
+    held = await outbox.insert("held")
+    await outbox.insert("free")
+    async with outbox.connection.transaction():
+        await outbox.connection.execute(
+            "SELECT 1 FROM pending_stock_operations WHERE id = $1 FOR UPDATE", held
+        )
+        async with asyncio.timeout(10):
+            with pytest.raises(NotPossible, match="somebody else is changing it"):
+                await getattr(operations, change)([held], by="a test")
+            assert [push.order_id for push in await claim(store)] == ["free"]

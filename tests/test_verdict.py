@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stocksync.verdict import DaemonSeen, Numbers, Verdict, judge
+from stocksync.verdict import NAMED_ACCOUNTS, CircuitSeen, DaemonSeen, Numbers, Verdict, judge
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
@@ -21,14 +21,21 @@ IDLE = Numbers(
     failed=0,
     cancelled=0,
     due_rows=0,
-    oldest_due_row_at=None,
+    due_orders=0,
+    oldest_due_at=None,
+    claimable_since=None,
+    waiting_rows=0,
+    waiting_orders=0,
+    next_due_at=None,
+    retrying=0,
+    next_retry_at=None,
+    retry_error=None,
+    failed_error=None,
+    completed_lately=0,
     last_completed_at=None,
-    completed_per_second=0.0,
     first_try_share=None,
     mean_retry_seconds=None,
     orders_to_push_again=0,
-    due_orders=0,
-    oldest_due_order_at=None,
     ambiguous_orders=0,
     now=NOW,
 )
@@ -45,48 +52,126 @@ DAEMON = DaemonSeen(
 )
 
 
+DEAD = replace(DAEMON, is_alive=False)
+DEAF = replace(DAEMON, is_listening=False)
+ACCOUNT = "0a1b2c3d-0000-4000-8000-000000000001"
+OPEN = CircuitSeen(
+    token_id="",
+    is_open=True,
+    reason="503 turned away",
+    opened_at=ago(300),
+    probes=7,
+    probe_at=NOW,
+    is_probing=False,
+    is_paused=False,
+    paused_until=None,
+    paused_by=None,
+    waiting_rows=12,
+)
+PARKED = replace(OPEN, token_id=ACCOUNT, reason="404 token not accepted", waiting_rows=1)
+PAUSED = replace(
+    OPEN, is_open=False, reason=None, is_paused=True, paused_until=ago(-60), paused_by="anna@desk"
+)
+
+
 def due(seconds: float) -> Numbers:
-    return replace(IDLE, pending=3, due_rows=3, oldest_due_row_at=ago(seconds))
+    return replace(
+        IDLE, pending=3, due_rows=3, oldest_due_at=ago(seconds), claimable_since=ago(seconds)
+    )
+
+
+def due_order(seconds: float) -> Numbers:
+    return replace(IDLE, due_orders=1, oldest_due_at=ago(seconds), claimable_since=ago(seconds))
 
 
 @pytest.mark.parametrize(
-    ("numbers", "daemons", "verdict"),
+    ("numbers", "daemons", "circuits", "verdict"),
     [
-        (IDLE, (), Verdict.OK),
-        (IDLE, (DAEMON,), Verdict.OK),
-        (due(1), (DAEMON,), Verdict.OK),
-        (due(119), (DAEMON,), Verdict.OK),
-        (due(121), (DAEMON,), Verdict.STALLED),
-        (due(121), (replace(DAEMON, settled_at=ago(119)),), Verdict.OK),
-        (due(121), (replace(DAEMON, settled_at=ago(121)),), Verdict.STALLED),
-        (replace(due(121), last_completed_at=ago(10)), (DAEMON,), Verdict.OK),
-        (due(1), (), Verdict.STALLED),
-        (due(1), (replace(DAEMON, is_alive=False),), Verdict.STALLED),
-        (replace(IDLE, due_orders=1, oldest_due_order_at=ago(121)), (DAEMON,), Verdict.STALLED),
-        (IDLE, (replace(DAEMON, is_listening=False),), Verdict.DEGRADED),
-        (IDLE, (replace(DAEMON, is_listening=None),), Verdict.OK),
-        (IDLE, (replace(DAEMON, is_listening=False, is_alive=False),), Verdict.OK),
+        (IDLE, (), (), Verdict.OK),
+        (IDLE, (DAEMON,), (), Verdict.OK),
+        (due(1), (DAEMON,), (), Verdict.OK),
+        (due(119), (DAEMON,), (), Verdict.OK),
+        (due(121), (DAEMON,), (), Verdict.STALLED),
+        (due(121), (replace(DAEMON, settled_at=ago(119)),), (), Verdict.OK),
+        (due(121), (replace(DAEMON, settled_at=ago(121)),), (), Verdict.STALLED),
+        (replace(due(121), last_completed_at=ago(10)), (DAEMON,), (), Verdict.OK),
+        (due(1), (), (), Verdict.STALLED),
+        (due(1), (DEAD,), (), Verdict.STALLED),
+        (due_order(121), (DAEMON,), (), Verdict.STALLED),
+        # Due for long, but a pause has only just ended.
+        (replace(due(3600), claimable_since=ago(5)), (DAEMON,), (), Verdict.OK),
+        (IDLE, (DEAF,), (), Verdict.DEGRADED),
+        (IDLE, (replace(DAEMON, is_listening=None),), (), Verdict.OK),
+        (IDLE, (replace(DEAF, is_alive=False),), (), Verdict.OK),
+        # An outage is no standstill, however long: what waits for a circuit is not in due_rows.
+        (IDLE, (DAEMON,), (OPEN,), Verdict.DEGRADED),
+        (IDLE, (DAEMON,), (PARKED,), Verdict.DEGRADED),
+        (IDLE, (DAEMON,), (PAUSED,), Verdict.DEGRADED),
+        (IDLE, (DAEMON,), (replace(PAUSED, token_id=ACCOUNT),), Verdict.DEGRADED),
+        (due(121), (DAEMON,), (PARKED,), Verdict.STALLED),
+        # Nobody there to probe: it would never end.
+        (IDLE, (DEAD,), (OPEN,), Verdict.STALLED),
+        (IDLE, (), (PARKED,), Verdict.STALLED),
+        (IDLE, (), (replace(OPEN, waiting_rows=0),), Verdict.DEGRADED),
+        # Stopping the daemon is what a pause may be for.
+        (IDLE, (), (PAUSED,), Verdict.DEGRADED),
+        (IDLE, (), (PAUSED, PARKED), Verdict.DEGRADED),
+        (IDLE, (), (replace(PARKED, is_paused=True, paused_until=ago(-60)),), Verdict.DEGRADED),
     ],
 )
 def test_the_verdict_follows_from_the_numbers(
-    numbers: Numbers, daemons: tuple[DaemonSeen, ...], verdict: Verdict
+    numbers: Numbers,
+    daemons: tuple[DaemonSeen, ...],
+    circuits: tuple[CircuitSeen, ...],
+    verdict: Verdict,
 ) -> None:
-    judged, reasons = judge(numbers, daemons, lease_seconds=60)
+    judged, reasons = judge(numbers, daemons, circuits, lease_seconds=60)
     assert judged is verdict
     assert bool(reasons) is (verdict is not Verdict.OK)
 
 
 def test_a_short_lease_does_not_shorten_the_patience_below_a_minute() -> None:
-    assert judge(due(59), (DAEMON,), lease_seconds=2)[0] is Verdict.OK
-    assert judge(due(61), (DAEMON,), lease_seconds=2)[0] is Verdict.STALLED
+    assert judge(due(59), (DAEMON,), (), lease_seconds=2)[0] is Verdict.OK
+    assert judge(due(61), (DAEMON,), (), lease_seconds=2)[0] is Verdict.STALLED
 
 
 def test_a_reason_says_what_waits_and_for_how_long() -> None:
-    _, [reason] = judge(due(300), (), lease_seconds=60)
+    _, [reason] = judge(due(300), (), (), lease_seconds=60)
     assert reason == "rows due: 3, waiting for up to 300 s, and no daemon is running"
 
 
 def test_a_backlog_takes_what_is_due_at_the_present_rate() -> None:
-    assert replace(due(1), completed_per_second=0.5).backlog_seconds == 6
+    assert replace(due(1), completed_lately=150).backlog_seconds == 6
     assert due(1).backlog_seconds is None
     assert IDLE.backlog_seconds == 0
+
+
+def test_an_open_circuit_says_why_and_what_waits_for_it() -> None:
+    _, [reason] = judge(IDLE, (DAEMON,), (OPEN,), lease_seconds=60)
+    assert "the service's circuit is open" in reason
+    assert reason.endswith(": 503 turned away; 12 rows wait for the service")
+    _, [reason] = judge(IDLE, (DAEMON,), (PARKED,), lease_seconds=60)
+    assert reason == f"the account {ACCOUNT} is parked: 404 token not accepted; 1 row waits for it"
+
+
+def test_a_pause_says_until_when_and_by_whom() -> None:
+    _, [reason] = judge(IDLE, (DAEMON,), (PAUSED,), lease_seconds=60)
+    assert reason == (
+        "everything is paused until 2026-05-04 12:01:00 UTC by anna@desk; 12 rows wait for it"
+    )
+
+
+def test_what_holds_rows_up_is_said_beside_a_standstill() -> None:
+    verdict, reasons = judge(due(300), (DAEMON,), (PARKED,), lease_seconds=60)
+    assert verdict is Verdict.STALLED
+    assert [reason.split(":")[0] for reason in reasons] == [
+        "rows due",
+        f"the account {ACCOUNT} is parked",
+    ]
+
+
+def test_many_parked_accounts_are_counted_and_not_recited() -> None:
+    parked = tuple(replace(PARKED, token_id=f"account {n}") for n in range(100))
+    _, reasons = judge(IDLE, (DAEMON,), parked, lease_seconds=60)
+    assert len(reasons) == NAMED_ACCOUNTS + 1
+    assert reasons[-1] == "accounts parked or paused beside these: 95; 95 rows wait for them"

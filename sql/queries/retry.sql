@@ -2,11 +2,12 @@
 -- there is with the status that it had, and whether it was changed: only pending and failed ones are.
 WITH asked AS MATERIALIZED (
     SELECT o.id, o.status FROM :"schema".pending_stock_operations o WHERE o.id = ANY ($1::uuid[])),
--- Rows in flight are not even locked: their settling would wait for us, and we perhaps for it.
+-- Rows in flight are not even locked: their settling would wait for us, and we perhaps for it. Nor is
+-- anybody waited for: all claiming waits for the lock that the caller holds.
 locked AS MATERIALIZED (
     SELECT o.id FROM :"schema".pending_stock_operations o
     WHERE o.id = ANY ($1::uuid[]) AND o.status IN ('pending', 'failed')
-    ORDER BY o.id FOR UPDATE),
+    ORDER BY o.id FOR UPDATE SKIP LOCKED),
 changed AS (
     UPDATE :"schema".pending_stock_operations o
     SET status = 'pending', retry_count = 0, error_message = NULL,

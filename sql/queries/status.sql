@@ -1,7 +1,6 @@
 -- The outbox in numbers, and the database's time.
 -- Scans the operations once (there is no index on completed_at, nor on failed rows: the order system
 -- would pay for it) and the orders in need once, in parallel on a large table.
--- Due: pending rows whose time has come, rows whose lease ran out, orders to be pushed again.
 SELECT o.*, s.*, now() AS now
 FROM (
     SELECT count(*) FILTER (WHERE status = 'pending') AS pending,
@@ -9,14 +8,14 @@ FROM (
            count(*) FILTER (WHERE status = 'completed') AS completed,
            count(*) FILTER (WHERE status = 'failed') AS failed,
            count(*) FILTER (WHERE status = 'cancelled') AS cancelled,
-           count(*) FILTER (WHERE status = 'pending' AND next_retry_at <= now()
-                               OR status = 'processing' AND lease_until < now()) AS due_rows,
-           least(min(next_retry_at) FILTER (WHERE status = 'pending' AND next_retry_at <= now()),
-                 min(lease_until) FILTER (WHERE status = 'processing' AND lease_until < now())
-           ) AS oldest_due_row_at,
+           min(next_retry_at) FILTER (WHERE status = 'pending' AND next_retry_at > now()
+           ) AS next_due_at,
+           -- They failed before. A retry by hand forgets that.
+           count(*) FILTER (WHERE status = 'pending' AND error_message IS NOT NULL) AS retrying,
+           min(next_retry_at) FILTER (WHERE status = 'pending' AND error_message IS NOT NULL
+           ) AS next_retry_at,
            max(completed_at) AS last_completed_at,
-           (count(*) FILTER (WHERE completed_at > now() - interval '5 minutes') / 300.0
-           )::double precision AS completed_per_second,
+           count(*) FILTER (WHERE completed_at > now() - interval '5 minutes') AS completed_lately,
            (count(*) FILTER (WHERE attempts = 1 AND completed_at > now() - interval '1 day')::numeric
             / nullif(count(*) FILTER (WHERE completed_at > now() - interval '1 day'), 0)
            )::double precision AS first_try_share,
@@ -25,9 +24,5 @@ FROM (
            )::double precision AS mean_retry_seconds
     FROM :"schema".pending_stock_operations) o
 CROSS JOIN (
-    SELECT count(push_due_at) AS orders_to_push_again,
-           count(*) FILTER (WHERE push_due_at <= now() AND claim_token IS NULL) AS due_orders,
-           min(push_due_at) FILTER (WHERE push_due_at <= now() AND claim_token IS NULL
-           ) AS oldest_due_order_at,
-           count(ambiguous_at) AS ambiguous_orders
+    SELECT count(push_due_at) AS orders_to_push_again, count(ambiguous_at) AS ambiguous_orders
     FROM :"schema".stock_sync_orders) s

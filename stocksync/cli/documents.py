@@ -9,7 +9,7 @@ from uuid import UUID
 
 from stocksync.operations import Order, Page, Story
 from stocksync.schema import ForeignKey, Migration
-from stocksync.verdict import Standing
+from stocksync.verdict import CircuitSeen, Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,20 +26,25 @@ def written(document: dict[str, Any]) -> str:
 
 
 def page(page: Page) -> dict[str, Any]:
-    """Some operations, and how many match."""
-    return asdict(page)
+    """Some operations, how many match, and what holds them up."""
+    return asdict(page) | {"circuits": _circuits(page.circuits)}
 
 
 def story(story: Story) -> dict[str, Any]:
     """An operation and its history."""
-    return asdict(story)
+    return asdict(story) | {"circuits": _circuits(story.circuits)}
 
 
 def orders(orders: Sequence[Order], flags: Sequence[ServiceFlag]) -> dict[str, Any]:
     """An order, once for each account that knows it."""
     return {
         "orders": [
-            asdict(order) | {"service_flag": flag.flag, "service_flag_unknown": flag.why_not}
+            asdict(order)
+            | {
+                "circuits": _circuits(order.circuits),
+                "service_flag": flag.flag,
+                "service_flag_unknown": flag.why_not,
+            }
             for order, flag in zip(orders, flags, strict=True)
         ]
     }
@@ -52,8 +57,26 @@ def standing(standing: Standing) -> dict[str, Any]:
         "numbers": asdict(numbers)
         | {
             "oldest_due_seconds": numbers.oldest_due_seconds,
+            "completed_per_second": numbers.completed_per_second,
             "backlog_seconds": numbers.backlog_seconds,
-        }
+        },
+        "circuits": _circuits(standing.circuits),
+    }
+
+
+def paused(*, token_id: str, until: datetime, by: str) -> dict[str, Any]:
+    """What a pause did; no token: of all."""
+    return {"token_id": token_id or None, "paused_until": until, "paused_by": by}
+
+
+def resumed(*, token_id: str, was_paused: bool, still: Sequence[CircuitSeen]) -> dict[str, Any]:
+    """What a resume did, and the pauses that remain."""
+    return {
+        "token_id": token_id or None,
+        "was_paused": was_paused,
+        "still_paused": [
+            {"token_id": c.token_id or None, "paused_until": c.paused_until} for c in still
+        ],
     }
 
 
@@ -74,6 +97,11 @@ def migration(
             for key, result in keys
         ],
     }
+
+
+def _circuits(circuits: Sequence[CircuitSeen]) -> list[dict[str, Any]]:
+    """No token: the service's."""
+    return [asdict(circuit) | {"token_id": circuit.token_id or None} for circuit in circuits]
 
 
 def _plain(value: object) -> str:

@@ -1,47 +1,87 @@
 """Texts: what the verbs show to people."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from stocksync.cli.documents import ServiceFlag
-from stocksync.cli.layout import count, distance, moment, one_line, pairs, precise, table, utc
-from stocksync.model import Status
-from stocksync.operations import LogEntry, Operation, Order, Page, Story, Wait
+from stocksync.cli.layout import (
+    count,
+    distance,
+    hanging,
+    moment,
+    one_line,
+    pairs,
+    precise,
+    table,
+)
+from stocksync.cli.texts_of_circuits import holding
+from stocksync.model import OperationType, Status
+from stocksync.operations import LogEntry, Operation, Page, Story
+
+_OF_A_PAGE = ("ID", "STATUS", "ORDER", "WHAT", "RETRIES", "CREATED", "WHEN")
 
 
-def page(page: Page) -> str:
-    """A table of operations, and where in all of them it stands."""
+def page(page: Page, *, max_retries: int) -> str:
+    """A table of operations, where in all of them it stands, and what holds them up.
+
+    `max_retries` is the setting, for operations without a limit of their own.
+    """
     if not page.operations:
         return f"none of the {page.total} is this far down" if page.total else "none"
     last = page.offset + len(page.operations)
-    return f"{_operations(page.operations, page)}\n{page.offset + 1}–{last} of {page.total}"
+    shown = operations(
+        page.operations,
+        page.now,
+        head=_OF_A_PAGE,
+        drop=("CREATED", "WHAT", "RETRIES"),
+        max_retries=max_retries,
+    )
+    text = f"{shown}\n{page.offset + 1}–{last} of {page.total}"
+    held_up = holding(page.circuits, page.now)
+    return f"{text}\n\n{pairs(held_up)}" if held_up else text
 
 
-def story(story: Story) -> str:
+def operations(
+    operations: Sequence[Operation],
+    now: datetime,
+    *,
+    head: Sequence[str],
+    drop: Sequence[str],
+    max_retries: int,
+) -> str:
+    """A table of operations; below each that has one, its last error."""
+    rows = [_cells(operation, now, max_retries) for operation in operations]
+    return table(
+        head,
+        [[row[name] for name in head] for row in rows],
+        remarks=[operation.error_message for operation in operations],
+        cut=("ORDER", "WHAT"),
+        drop=drop,
+    )
+
+
+def story(story: Story, *, max_retries: int) -> str:
     """An operation and all that happened to it."""
     operation = story.operation
+    held_up = holding(story.circuits, story.now) if operation.status is Status.PENDING else []
     about = pairs(
         [
             ("order", operation.order_id),
             ("account", operation.token_id),
             ("Allegro order", operation.allegro_order_id),
             ("what", f"{_what(operation)}, {operation.warehouse}"),
-            ("status", _status(operation, story)),
+            ("status", _status(operation, story.now)),
             ("error", operation.error_message),
-            ("retries", f"{operation.retry_count} ({_limit(operation)})"),
+            ("retries", f"{_retries(operation, max_retries)}{_whose_limit(operation)}"),
             ("attempts", str(operation.attempts)),
+            *held_up,
         ]
     )
     rows = [_told(entry) for entry in story.history]
     width = max(len(action) for _, action, _ in rows)
-    lines = [f"  {at} UTC  {action.ljust(width)}  {what}".rstrip() for at, action, what in rows]
+    lines = [hanging(f"  {at} UTC  {action.ljust(width)}  ", what) for at, action, what in rows]
     return f"operation {operation.id}\n{about}\n\n" + "\n".join(lines)
-
-
-def orders(orders: Sequence[Order], flags: Sequence[ServiceFlag]) -> str:
-    """How an order stands, for each account that knows it."""
-    return "\n\n".join(_order(order, flag) for order, flag in zip(orders, flags, strict=True))
 
 
 def retried(ids: Sequence[UUID]) -> str:
@@ -51,7 +91,8 @@ def retried(ids: Sequence[UUID]) -> str:
 
 def cancelled(ids: Sequence[UUID]) -> str:
     """What a cancel did."""
-    return f"{count(len(ids), 'operation')} cancelled; what they change is pushed"
+    whose = "its order is" if len(ids) == 1 else "their orders are"
+    return f"{count(len(ids), 'operation')} cancelled; {whose} pushed again with the new sum"
 
 
 def migration(document: dict[str, Any]) -> str:
@@ -63,68 +104,71 @@ def migration(document: dict[str, Any]) -> str:
     )
 
 
-def _operations(operations: Sequence[Operation], at: Page | Order) -> str:
-    head = ("ID", "STATUS", "ORDER", "WHAT", "RETRIES", "CREATED (UTC)", "NOW")
-    return table(
-        head,
-        [
-            (
-                str(operation.id),
-                operation.status,
-                operation.order_id,
-                _what(operation),
-                str(operation.retry_count),
-                utc(operation.created_at),
-                _short_now(operation, at),
-            )
-            for operation in operations
-        ],
-    )
+def lease(lease_until: datetime | None, now: datetime) -> str:
+    """How long what is in flight is held."""
+    if lease_until is None:
+        return "without a lease"
+    if lease_until <= now:
+        return f"its lease ran out {distance(lease_until, now)}: any daemon takes over"
+    return f"its lease ends at {moment(lease_until, now)}"
+
+
+def _cells(operation: Operation, now: datetime, max_retries: int) -> dict[str, str]:
+    return {
+        "ID": str(operation.id),
+        "STATUS": operation.status,
+        "ORDER": operation.order_id,
+        "WHAT": _short(operation),
+        "RETRIES": _retries(operation, max_retries),
+        "CREATED": distance(operation.created_at, now),
+        "WHEN": _when(operation, now),
+    }
 
 
 def _what(operation: Operation) -> str:
     return f"{operation.operation_type} of {operation.quantity} × {operation.sku}"
 
 
-def _limit(operation: Operation) -> str:
-    limit = operation.max_retries
-    if limit is None:
-        return "as many as the daemon's settings allow"
-    return "no limit" if limit < 0 else f"at most {limit}"
+def _short(operation: Operation) -> str:
+    """Nearly all are deductions: what they are of is worth more room than the word."""
+    is_usual = operation.operation_type is OperationType.DEDUCTION
+    kind = "" if is_usual else f"{operation.operation_type} "
+    return f"{kind}{operation.quantity} × {operation.sku}"
 
 
-def _status(operation: Operation, at: Story) -> str:
+def _retries(operation: Operation, max_retries: int) -> str:
+    limit = max_retries if operation.max_retries is None else operation.max_retries
+    return str(operation.retry_count) if limit < 0 else f"{operation.retry_count} of {limit}"
+
+
+def _whose_limit(operation: Operation) -> str:
+    if operation.max_retries is None:
+        return ", by this shell's settings"
+    return ", without a limit" if operation.max_retries < 0 else ", its own limit"
+
+
+def _status(operation: Operation, now: datetime) -> str:
     match operation.status:
         case Status.PENDING:
-            when = "due since" if operation.next_retry_at <= at.now else "due at"
-            return f"pending, {when} {moment(operation.next_retry_at, at.now)}"
+            when = "due since" if operation.next_retry_at <= now else "due at"
+            return f"pending, {when} {moment(operation.next_retry_at, now)}"
         case Status.PROCESSING:
-            return f"processing, {_lease(operation, at)}"
+            return f"processing, {lease(operation.lease_until, now)}"
         case _:
             ended_at = operation.completed_at or operation.updated_at
-            return f"{operation.status} at {moment(ended_at, at.now)}"
+            return f"{operation.status} at {moment(ended_at, now)}"
 
 
-def _short_now(operation: Operation, at: Page | Order) -> str:
+def _when(operation: Operation, now: datetime) -> str:
     match operation.status:
-        case Status.PENDING if operation.next_retry_at <= at.now:
+        case Status.PENDING if operation.next_retry_at <= now:
             return "due"
         case Status.PENDING:
-            return f"due {distance(operation.next_retry_at, at.now)}"
+            return distance(operation.next_retry_at, now)
         case Status.PROCESSING:
             return "in flight"
-        case Status.FAILED:
-            return operation.error_message or "failed"
         case _:
-            return distance(operation.completed_at or operation.updated_at, at.now)
-
-
-def _lease(held: Operation | Order, at: Story | Order) -> str:
-    if held.lease_until is None:
-        return "without a lease"
-    if held.lease_until <= at.now:
-        return f"its lease ran out {distance(held.lease_until, at.now)}: any daemon takes over"
-    return f"its lease ends at {moment(held.lease_until, at.now)}"
+            return distance(operation.completed_at or operation.updated_at, now)
 
 
 def _told(entry: LogEntry) -> tuple[str, str, str]:
@@ -140,45 +184,3 @@ def _told(entry: LogEntry) -> tuple[str, str, str]:
     words += [f"by {by}"] if by else []
     said = ", ".join(words) + (f": {error}" if error and words else error or "")
     return precise(entry.timestamp), entry.action, one_line(said)
-
-
-def _order(order: Order, flag: ServiceFlag) -> str:
-    carried = f", {order.carried_balance} of it carried from rows removed since"
-    about = pairs(
-        [
-            ("account", order.token_id),
-            ("balance", f"{order.balance}{carried if order.carried_balance else ''}"),
-            ("wanted flag", _flag(order.wanted_flag)),
-            ("flag at service", flag.why_not or _compared(order, flag)),
-            ("ambiguous", moment(order.ambiguous_at, order.now) if order.ambiguous_at else None),
-            ("waits for", _waits(order)),
-        ]
-    )
-    rows = _operations(order.operations, order) if order.operations else "no rows"
-    return f"order {one_line(order.order_id)}\n{about}\n\n{rows}"
-
-
-def _compared(order: Order, flag: ServiceFlag) -> str:
-    is_same = flag.flag is order.wanted_flag
-    return f"{_flag(flag.flag)}{'' if is_same else ' (not what is wanted)'}"
-
-
-def _flag(flag: bool | None) -> str:  # noqa: FBT001 - the flag is the subject
-    return str(flag).lower()
-
-
-def _waits(order: Order) -> str:
-    failed = sum(operation.status is Status.FAILED for operation in order.operations)
-    hand = f"; {count(failed, 'failed row')}: `stocksync retry`" if failed else ""
-    until = order.waits_until
-    if until is None:
-        return f"nothing{hand}"
-    when = moment(until, order.now)
-    words = {
-        Wait.IN_FLIGHT: f"the push in flight; {_lease(order, order)}",
-        Wait.DUE: f"a daemon to claim it: due since {when}",
-        Wait.RETRY: f"its next row, due at {when}",
-        Wait.PUSH_AGAIN: f"being pushed again at {when}",
-        Wait.VERIFY: f"its flag to be read again, not before {when}: an old call may still arrive",
-    }
-    return f"{words[order.waits_for]}{hand}"

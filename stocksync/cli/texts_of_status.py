@@ -1,14 +1,22 @@
 """Texts: what `status` shows to people."""
 
-from stocksync.cli.layout import count, distance, one_line, pairs, span
+from collections.abc import Iterable
+
+from stocksync.cli.layout import count, distance, hanging, one_line, pairs, span
+from stocksync.cli.texts_of_circuits import holding
 from stocksync.model import Status
-from stocksync.verdict import DaemonSeen, Numbers, Snapshot, Standing
+from stocksync.verdict import DaemonSeen, Numbers, Snapshot, Standing, Verdict
+
+# Characters of an error that is only quoted as the most frequent one.
+_LONGEST_QUOTE = 120
 
 
 def standing(standing: Standing) -> str:
-    """The verdict, its reasons, and the numbers."""
-    head = [standing.verdict.value, *(f"  {one_line(reason)}" for reason in standing.reasons)]
-    lines = _lines(standing.numbers)
+    """The verdict, its reasons, what else a person should know, and the numbers."""
+    head = [standing.verdict.value]
+    head += [hanging("  ", each) for each in (*standing.reasons, *_notes(standing))]
+    now = standing.numbers.now
+    lines = [*_lines(standing.numbers), *holding(standing.circuits, now, has_reasons=False)]
     lines += [("daemon", _daemon(each, standing.numbers)) for each in standing.daemons]
     if not standing.daemons:
         lines.append(("daemon", "none"))
@@ -17,40 +25,94 @@ def standing(standing: Standing) -> str:
     return "\n".join(head) + "\n\n" + pairs(lines)
 
 
-def _lines(numbers: Numbers) -> list[tuple[str, str]]:
-    counts = ", ".join(f"{getattr(numbers, status)} {status}" for status in Status)
-    again = f"{numbers.orders_to_push_again} to be pushed again"
+def _notes(standing: Standing) -> Iterable[str]:
+    """What is no matter of the verdict, and yet worth a look."""
+    numbers = standing.numbers
+    if numbers.failed:
+        need = "needs" if numbers.failed == 1 else "need"
+        yield (
+            f"{count(numbers.failed, 'operation')} failed and {need} a person: "
+            f"stocksync list --status failed{_most(numbers.failed, numbers.failed_error)}"
+        )
+    if numbers.retrying:
+        being = "is" if numbers.retrying == 1 else "are"
+        yield (
+            f"{count(numbers.retrying, 'operation')} {being} retried, {_next_retry(numbers)}"
+            f"{_most(numbers.retrying, numbers.retry_error)}"
+        )
+    if not standing.has_daemon and standing.verdict is not Verdict.STALLED:
+        yield "no daemon is running"
+
+
+def _next_retry(numbers: Numbers) -> str:
+    if numbers.next_retry_at is None or numbers.next_retry_at <= numbers.now:
+        return "the first of them due now"
+    return f"the first of them due {distance(numbers.next_retry_at, numbers.now)}"
+
+
+def _most(rows: int, error: str | None) -> str:
+    if error is None:
+        return ""
+    return f"; {'because' if rows == 1 else 'most often'}: {one_line(error, _LONGEST_QUOTE)}"
+
+
+def _lines(numbers: Numbers) -> list[tuple[str, str | None]]:
     return [
-        ("operations", counts),
+        ("operations", ", ".join(f"{getattr(numbers, status)} {status}" for status in Status)),
         ("due", _due(numbers)),
-        ("rate", f"{numbers.completed_per_second:.2f} completed a second, over 5 min"),
-        ("backlog", _backlog(numbers)),
-        ("first try", _share(numbers.first_try_share)),
-        ("the others", _mean(numbers.mean_retry_seconds)),
-        ("orders", f"{again}, {numbers.ambiguous_orders} ambiguous"),
+        ("completed", f"{numbers.completed_lately} in the last 5 min"),
+        ("first try", _first_try(numbers)),
+        ("orders", _orders(numbers)),
     ]
 
 
 def _due(numbers: Numbers) -> str:
+    parts = [_due_now(numbers)]
+    if numbers.waiting_rows:
+        parts.append(f"{count(numbers.waiting_rows, 'row')} held up")
+    if not numbers.due_rows and numbers.next_due_at is not None:
+        parts.append(f"the next row {distance(numbers.next_due_at, numbers.now)}")
+    return "; ".join(parts)
+
+
+def _due_now(numbers: Numbers) -> str:
     if numbers.oldest_due_seconds is None:
-        return "nothing"
-    rows, orders = count(numbers.due_rows, "row"), count(numbers.due_orders, "order")
-    return f"{rows} and {orders} by themselves, the oldest for {span(numbers.oldest_due_seconds)}"
+        return "nothing that may be claimed" if numbers.waiting_rows else "nothing"
+    kinds = ((numbers.due_rows, "row"), (numbers.due_orders, "order"))
+    what = " and ".join(count(number, kind) for number, kind in kinds if number)
+    again = " to be pushed again" if numbers.due_orders else ""
+    return f"{what}{again}, the oldest for {span(numbers.oldest_due_seconds)}{_backlog(numbers)}"
 
 
 def _backlog(numbers: Numbers) -> str:
     if not numbers.due_rows:
-        return "none"
+        return ""
     seconds = numbers.backlog_seconds
-    return "nothing was completed lately" if seconds is None else f"{span(seconds)} at this rate"
+    if seconds is None:
+        return "; nothing was completed lately"
+    return f"; done in about {span(seconds)} at the present rate"
 
 
-def _share(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} % of what was completed in 24 h"
+def _first_try(numbers: Numbers) -> str | None:
+    """None: nothing was completed in a day."""
+    if numbers.first_try_share is None:
+        return None
+    share = f"{100 * numbers.first_try_share:.1f} % of what was completed in 24 h"
+    if numbers.mean_retry_seconds is None:
+        return share
+    return (
+        f"{share}; the others took {span(numbers.mean_retry_seconds)} from their insert, on average"
+    )
 
 
-def _mean(seconds: float | None) -> str:
-    return "–" if seconds is None else f"completed {span(seconds)} after their insert, on average"
+def _orders(numbers: Numbers) -> str | None:
+    """None: no order needs more than its rows say."""
+    words = []
+    if numbers.orders_to_push_again:
+        words.append(f"{numbers.orders_to_push_again} to be pushed again")
+    if numbers.ambiguous_orders:
+        words.append(f"{numbers.ambiguous_orders} ambiguous (an old call may still be applied)")
+    return ", ".join(words) or None
 
 
 def _daemon(daemon: DaemonSeen, numbers: Numbers) -> str:

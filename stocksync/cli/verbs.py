@@ -11,13 +11,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from stocksync import schema, settings, telemetry
-from stocksync.cli import documents, texts, texts_of_status
+from stocksync.circuits import SERVICE, Circuits
+from stocksync.cli import documents, texts, texts_of_circuits, texts_of_order, texts_of_status
 from stocksync.cli.documents import ServiceFlag
 from stocksync.daemon import Daemon, open_database, open_gateway
 from stocksync.database import Database
 from stocksync.gateway import Gateway
 from stocksync.model import ServiceUnavailable, SettingsError, Status, StocksyncError
 from stocksync.operations import Operations, Order
+
+# A person who looks at a terminal begins to wonder after so long.
+QUIET_SECONDS = 1.0
 
 
 def perform(arguments: Namespace) -> int:
@@ -46,8 +50,8 @@ async def _migrate(arguments: Namespace) -> None:
     async with _opened(arguments) as database:
         applied = await schema.migrate(database, is_dry_run=arguments.dry_run)
         keys = []
-        if arguments.with_foreign_keys and not arguments.dry_run:
-            keys = await schema.add_foreign_keys(database)
+        if arguments.with_foreign_keys:
+            keys = await schema.add_foreign_keys(database, is_dry_run=arguments.dry_run)
     document = documents.migration(applied, keys, is_dry_run=arguments.dry_run)
     _show(arguments, document, lambda: texts.migration(document))
 
@@ -61,6 +65,7 @@ async def _status(arguments: Namespace) -> None:
 
 
 async def _list(arguments: Namespace) -> None:
+    max_retries = _max_retries(arguments)
     async with _outbox(arguments) as operations:
         page = await operations.list_operations(
             status=arguments.status and Status(arguments.status),
@@ -69,24 +74,30 @@ async def _list(arguments: Namespace) -> None:
             limit=arguments.limit,
             offset=arguments.offset,
         )
-    _show(arguments, documents.page(page), lambda: texts.page(page))
+    _show(arguments, documents.page(page), lambda: texts.page(page, max_retries=max_retries))
 
 
 async def _show_one(arguments: Namespace) -> None:
     if arguments.order is not None:
         await _show_order(arguments)
         return
+    max_retries = _max_retries(arguments)
     async with _outbox(arguments) as operations:
         story = await operations.show(arguments.id)
-    _show(arguments, documents.story(story), lambda: texts.story(story))
+    _show(arguments, documents.story(story), lambda: texts.story(story, max_retries=max_retries))
 
 
 async def _show_order(arguments: Namespace) -> None:
+    max_retries = _max_retries(arguments)
     async with _verified(arguments) as database:
         orders = await Operations(database=database).show_order(arguments.order, arguments.token)
         database.clock.set(orders[0].now.timestamp())
         flags = await _flags_at_service(arguments, database, orders)
-    _show(arguments, documents.orders(orders, flags), lambda: texts.orders(orders, flags))
+    _show(
+        arguments,
+        documents.orders(orders, flags),
+        lambda: texts_of_order.orders(orders, flags, max_retries=max_retries),
+    )
 
 
 async def _retry(arguments: Namespace) -> None:
@@ -99,6 +110,33 @@ async def _cancel(arguments: Namespace) -> None:
     async with _outbox(arguments) as operations:
         ids = await operations.cancel(arguments.ids, by=_whose_hand(), reason=arguments.reason)
     _show(arguments, documents.changed(ids), lambda: texts.cancelled(ids))
+
+
+async def _pause(arguments: Namespace) -> None:
+    token_id, by = arguments.token or SERVICE, _whose_hand()
+    async with _verified(arguments) as database:
+        circuits = Circuits(database=database)
+        until = await circuits.pause(token_id=token_id, minutes=arguments.minutes, by=by)
+    _show(
+        arguments,
+        documents.paused(token_id=token_id, until=until, by=by),
+        lambda: texts_of_circuits.paused(
+            until, token_id=token_id, minutes=arguments.minutes, by=by
+        ),
+    )
+
+
+async def _resume(arguments: Namespace) -> None:
+    token_id = arguments.token or SERVICE
+    async with _verified(arguments) as database:
+        circuits = Circuits(database=database)
+        was_paused = await circuits.resume(token_id=token_id)
+        still = [circuit for circuit in await circuits.held() if circuit.is_paused]
+    _show(
+        arguments,
+        documents.resumed(token_id=token_id, was_paused=was_paused, still=still),
+        lambda: texts_of_circuits.resumed(token_id=token_id, was_paused=was_paused, still=still),
+    )
 
 
 def _demo(arguments: Namespace) -> int:
@@ -125,6 +163,8 @@ _VERBS: dict[str, Callable[[Namespace], Coroutine[Any, Any, None]]] = {
     "show": _show_one,
     "retry": _retry,
     "cancel": _cancel,
+    "pause": _pause,
+    "resume": _resume,
 }
 
 
@@ -152,6 +192,13 @@ async def _outbox(arguments: Namespace) -> AsyncIterator[Operations]:
         yield Operations(database=database)
 
 
+def _max_retries(arguments: Namespace) -> int:
+    """The daemon's limit, as far as this shell's settings are the daemon's."""
+    # Together: what is wrong with either is said at once.
+    _, retry = settings.load(settings.Database, settings.Retry, env_file=arguments.env_file)
+    return retry.retry_max_attempts
+
+
 async def _flags_at_service(
     arguments: Namespace, database: Database, orders: Sequence[Order]
 ) -> list[ServiceFlag]:
@@ -162,7 +209,13 @@ async def _flags_at_service(
     except SettingsError as error:
         return [ServiceFlag(flag=None, why_not=f"not asked: {error}") for _ in orders]
     async with gateway:
-        return [await _flag_at_service(gateway, order) for order in orders]
+        asking = asyncio.gather(*(_flag_at_service(gateway, order) for order in orders))
+        await asyncio.wait([asking], timeout=QUIET_SECONDS)
+        if not asking.done() and sys.stderr.isatty():
+            sys.stderr.write(
+                f"asking {gateway.base_url}, for {group.microservice_timeout_seconds} s at most …\n"
+            )
+        return await asking
 
 
 async def _flag_at_service(gateway: Gateway, order: Order) -> ServiceFlag:

@@ -1,12 +1,11 @@
 """Claiming: when to look for due orders, where to begin, and how many to take."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from stocksync.loop import UNTIL_WOKEN
 from stocksync.relay.line import Line
-from stocksync.relay.ramp import Ramp
 from stocksync.store import Claim, Place, Store
 
 # Claims wait in line for a quarter of a second at the service's pace: enough that no slot runs dry
@@ -37,7 +36,7 @@ class Claiming:
         *,
         store: Store,
         line: Line,
-        ramp: Ramp,
+        on_held: Callable[[], Awaitable[None]],
         is_full: Callable[[], bool],
         bell: Bell | None,
         fewest: int,
@@ -47,7 +46,7 @@ class Claiming:
     ) -> None:
         self._store = store
         self._line = line
-        self._ramp = ramp
+        self._on_held = on_held
         self._is_full = is_full
         self._bell = bell
         self._fewest = min(fewest, most)
@@ -76,7 +75,8 @@ class Claiming:
         if is_everywhere:
             self._looked_everywhere_at = now
         if claim.is_held:
-            self._ramp.hold()
+            # Opened by another daemon, or paused by hand: what waits here waits there.
+            await self._on_held()
         self._line.add(claim.pushes, claimed_at=now, lease_until=claim.lease_until)
         if len(claim.pushes) >= room:
             return await self._go_on(claim)

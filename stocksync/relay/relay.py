@@ -69,17 +69,6 @@ class Relay:
 
         self._line = Line(on_half_empty=self.wake)
         self._ramp = Ramp(most=concurrency, failures=circuits.failures, on_step=self._line.poke)
-        self._claiming = Claiming(
-            store=store,
-            line=self._line,
-            ramp=self._ramp,
-            is_full=lambda: self._settling.is_full,
-            bell=bell,
-            fewest=concurrency,
-            most=claim_batch_size,
-            lease_seconds=lease_seconds,
-            poll_interval_seconds=poll_interval_seconds,
-        )
         self._watching = Watching(
             circuits=circuits,
             line=self._line,
@@ -87,6 +76,17 @@ class Relay:
             ask_health=pusher.health,
             release=store.release,
             on_doubt=self._ask_health,
+        )
+        self._claiming = Claiming(
+            store=store,
+            line=self._line,
+            on_held=self._watching.hold,
+            is_full=lambda: self._settling.is_full,
+            bell=bell,
+            fewest=concurrency,
+            most=claim_batch_size,
+            lease_seconds=lease_seconds,
+            poll_interval_seconds=poll_interval_seconds,
         )
         self._settling = Settling(store=store, line=self._line, on_settled=self._watching.told)
         self._claim_loop = Loop("claim", self._claiming.tick)

@@ -75,18 +75,20 @@ class Watching:
         self._is_in_doubt = False
         health = await self._ask_health()
         is_open = await self._circuits.told(is_healthy=health.is_healthy, says=health.reason)
-        await self._hold(is_open=is_open)
+        if is_open:
+            await self.hold()
         return HEALTH_SECONDS
 
+    async def hold(self) -> None:
+        """Nothing goes but probes: give back what waits, and come back step by step."""
+        self._ramp.hold()
+        await self._release_all(self._line.take_out())
+
     async def _give_back(self, fed: Fed) -> None:
-        await self._hold(is_open=fed.is_service_open)
+        if fed.is_service_open:
+            await self.hold()
         for account in fed.open_accounts:
             await self._release_all(self._line.take_out(account=account))
-
-    async def _hold(self, *, is_open: bool) -> None:
-        if is_open:
-            self._ramp.hold()
-            await self._release_all(self._line.take_out())
 
     async def _release_all(self, pushes: Sequence[Push]) -> None:
         if pushes:

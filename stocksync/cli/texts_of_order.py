@@ -1,0 +1,94 @@
+"""Texts: what `show --order` shows to people: why an order is not synchronised."""
+
+from collections.abc import Sequence
+
+from stocksync.cli.documents import ServiceFlag
+from stocksync.cli.layout import count, distance, moment, one_line, pairs
+from stocksync.cli.texts import lease, operations
+from stocksync.cli.texts_of_circuits import holding
+from stocksync.model import Status
+from stocksync.operations import Attempt, Order, Wait
+
+_OF_AN_ORDER = ("ID", "STATUS", "WHAT", "RETRIES", "CREATED", "WHEN")
+
+
+def orders(orders: Sequence[Order], flags: Sequence[ServiceFlag], *, max_retries: int) -> str:
+    """How an order stands, for each account that knows it."""
+    return "\n\n".join(
+        _order(order, flag, max_retries) for order, flag in zip(orders, flags, strict=True)
+    )
+
+
+def _order(order: Order, flag: ServiceFlag, max_retries: int) -> str:
+    carried = f", {order.carried_balance} of it carried from rows removed since"
+    about = pairs(
+        [
+            ("account", order.token_id),
+            ("balance", f"{order.balance}{carried if order.carried_balance else ''}"),
+            ("wanted flag", _flag(order.wanted_flag)),
+            ("flag at service", flag.why_not or _compared(order, flag)),
+            ("last attempt", _attempted(order.last_attempt, order)),
+            ("waits for", _waits(order)),
+            *holding(order.circuits, order.now),
+            ("ambiguous", _ambiguous(order)),
+        ]
+    )
+    rows = "no rows"
+    if order.operations:
+        rows = operations(
+            order.operations,
+            order.now,
+            head=_OF_AN_ORDER,
+            drop=("CREATED", "RETRIES"),
+            max_retries=max_retries,
+        )
+    return f"order {one_line(order.order_id)}\n{about}\n\n{rows}"
+
+
+def _compared(order: Order, flag: ServiceFlag) -> str:
+    is_same = flag.flag is order.wanted_flag
+    return f"{_flag(flag.flag)}{'' if is_same else ' (not what is wanted)'}"
+
+
+def _flag(flag: bool | None) -> str:  # noqa: FBT001 - the flag is the subject
+    return str(flag).lower()
+
+
+def _attempted(attempt: Attempt | None, order: Order) -> str:
+    if attempt is None:
+        return "none"
+    by = f" by {attempt.by}" if attempt.by else ""
+    when = f"{distance(attempt.at, order.now)}{by}"
+    if attempt.action == "lease_expired":
+        return f"its lease was found expired {when}: whether the service has it is not known"
+    took = "" if attempt.duration_ms is None else f" (after {attempt.duration_ms} ms)"
+    return f"{when}: {'proven' if attempt.is_proven else attempt.error or attempt.action}{took}"
+
+
+def _ambiguous(order: Order) -> str | None:
+    if order.ambiguous_at is None:
+        return None
+    since = moment(order.ambiguous_at, order.now)
+    return f"since {since}: the service may still apply an older call after a newer one"
+
+
+def _waits(order: Order) -> str:
+    failed = sum(operation.status is Status.FAILED for operation in order.operations)
+    hand = f"; {count(failed, 'failed row')}: `stocksync retry`" if failed else ""
+    return f"{_until(order)}{hand}"
+
+
+def _until(order: Order) -> str:
+    until = order.waits_until
+    when = "soon" if until is None else moment(until, order.now)
+    words = {
+        Wait.IN_FLIGHT: f"the push in flight; {lease(order.lease_until, order.now)}",
+        Wait.DUE: f"a daemon to claim it: due since {when}",
+        Wait.RETRY: f"its next row, due at {when}",
+        Wait.PUSH_AGAIN: f"being pushed again at {when}",
+        Wait.PAUSE: f"the end of a pause, at {when}",
+        Wait.SERVICE: f"the service to work again; the next probe is due {when}",
+        Wait.ACCOUNT: f"the service to know its account; the next probe is due {when}",
+        Wait.NOTHING: "nothing",
+    }
+    return words[order.waits_for]

@@ -361,6 +361,9 @@ def test_listening_goes_to_its_own_url_or_to_the_first() -> None:
         (" http://svc/api/v1/\n", "http://svc"),
         ("http://proxy/stock/api/v1/", "http://proxy/stock"),
         ("http://[::1]:8000/", "http://[::1]:8000"),
+        ("HTTP://Svc_1.in-house.", "http://Svc_1.in-house."),
+        ("https://xn--b1afk4ade.xn--p1ai", "https://xn--b1afk4ade.xn--p1ai"),
+        ("http://127.0.0.1:65535/a%20b", "http://127.0.0.1:65535/a%20b"),
     ],
 )
 def test_the_services_url_is_brought_to_its_base(url: str, base: str) -> None:
@@ -370,13 +373,16 @@ def test_the_services_url_is_brought_to_its_base(url: str, base: str) -> None:
 @pytest.mark.parametrize(
     "url",
     ["svc:8000", "ftp://svc", "http://", "http://u:p@svc", "http://svc?a=1", "http://svc#a",
-     "http://svc:port", "http://svc:65536", "http://svc:0", "http://s vc", "http://[::1"],
+     "http://svc:port", "http://svc:65536", "http://svc:0", "http://s vc", "http://[::1",
+     "http://svc:", "http://a..b", "http://.", "http://сервис.рф", "http://svc/й", "http://s\x7fvc",
+     "http://s<v>c", f"http://{'s' * 64}", "http://256.0.0.1", "http://1.2.3", "http://[1:2]",
+     "http://[::1]x", "http://svc\\api"],
 )  # fmt: skip
 def test_any_other_service_url_is_refused_with_the_rule(url: str) -> None:
     (line,) = problems(Service, MICROSERVICE_URL=url, MICROSERVICE_JWT=JWT)
     assert line == (
         "STOCK_SYNC_MICROSERVICE_URL: "
-        "must be http://host:port or https://host:port, without user, password and query"
+        "must be http://host:port or https://host:port in ASCII, without user, password and query"
     )
 
 

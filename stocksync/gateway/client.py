@@ -1,12 +1,10 @@
 """One call of the microservice: one deadline, bounded, and a failure that says if it was sent."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from operator import attrgetter
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
@@ -23,10 +21,10 @@ from stocksync.gateway.answers import (
     presentable,
 )
 from stocksync.gateway.credentials import Credentials
-from stocksync.model import Cause, Outcome, Push, Retry, ServiceUnavailable, SettingsError
+from stocksync.model import Cause, Outcome, Push, Retry, ServiceUnavailable
 
-CONNECTIONS_A_CLIENT = 4
-"""httpx scans its pool for every call: beyond eight a pool collapses, four did best (measured)."""
+CONNECTIONS_BESIDE_PUSHES = 4
+"""For /health and the reading of flags, which never wait until a push is over."""
 KEEPALIVE_SECONDS = 4.0
 """The service closes idle connections after 5: never send into one that is just being closed."""
 LONGEST_BODY = 64 * 1024
@@ -35,7 +33,6 @@ LONGEST_BODY = 64 * 1024
 _CREDENTIALS_REFUSED = (401, 403)
 _NOTHING = b""
 _FLAG = {True: b'{"is_stock_updated":true}', False: b'{"is_stock_updated":false}'}
-_LONGEST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +47,11 @@ class NoAnswer:
 class Gateway:
     """The microservice at `base_url`; `timeout_seconds` bounds a whole call, whatever is in it.
 
+    `base_url` is what /api/v1 and /health follow, as the settings check and normalise it.
     `concurrency` is how many pushes run at once; reads beside them have room too. Nothing is tried
     twice but refused credentials: what cannot be reached now cannot be a millisecond later, and
     waiting longer would be waiting inside a lease; outbox and circuit wait better.
-    `transport` is the seam for tests. Raises SettingsError for a URL that cannot be called.
+    `transport` is the seam for tests.
     """
 
     def __init__(
@@ -65,14 +63,18 @@ class Gateway:
         concurrency: int,
         transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
     ) -> None:
-        self._url = httpx.URL(normalise_base_url(base_url))
-        self.base_url = str(self._url)
+        self._url = httpx.URL(base_url)
+        self.base_url = base_url
         self._path = self._url.raw_path.decode().rstrip("/")
         self._credentials = credentials
         self._timeout_seconds = timeout_seconds
         make = transport or _transports(self._url)
-        clients = concurrency // CONNECTIONS_A_CLIENT + 1  # one more than pushes fill
-        self._clients = [_Client(make()) for _ in range(clients)]
+        count = concurrency + CONNECTIONS_BESIDE_PUSHES
+        self._connections = [_Connection(make) for _ in range(count)]
+        # The one used last comes first: it is the likeliest to be open still.
+        self._idle = asyncio.LifoQueue[_Connection]()
+        for connection in self._connections:
+            self._idle.put_nowait(connection)
         self._headers = lru_cache(maxsize=4)(self._make_headers)
 
     async def __aenter__(self) -> Self:
@@ -89,9 +91,9 @@ class Gateway:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections; calls in flight break off."""
-        for client in self._clients:
-            await client.transport.aclose()
+        """Close all connections; calls that wait for an answer break off."""
+        for connection in self._connections:
+            await connection.close()
 
     async def push(self, push: Push) -> Outcome:
         """PATCH the order's flag and say what became of it (README: "Failures")."""
@@ -165,7 +167,11 @@ class Gateway:
             stream=body,
             extensions={"target": target.encode()},
         )
-        return await min(self._clients, key=attrgetter("in_flight")).send(request)
+        connection = await self._idle.get()
+        try:
+            return await connection.send(request)
+        finally:
+            self._idle.put_nowait(connection)
 
     def _make_headers(self, token: str, content_length: int) -> httpx.Headers:
         headers = {
@@ -198,28 +204,37 @@ class _Body(httpx.AsyncByteStream):
         yield self.content
 
 
-class _Client:
-    """A transport of a few connections.
+class _Connection:
+    """One connection, opened when a call needs it, for one call at a time.
+
+    A call that breaks off takes it along: a pool of httpcore whose call is cancelled, as any
+    deadline does, may keep a connection for ever that nobody owns (encode/httpcore#1093). So each
+    pool holds one connection only, and goes with it. That also spares httpcore's scans of its
+    pool, quadratic in its size.
 
     An httpx client around it would add redirects, cookies, proxies of the environment and logged
     URLs: nothing that is wanted here.
     """
 
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
-        self.transport = transport
-        self.in_flight = 0
+    def __init__(self, make: Callable[[], httpx.AsyncBaseTransport]) -> None:
+        self._make = make
+        self._transport = make()
 
     async def send(self, request: httpx.Request) -> Answer:
-        self.in_flight += 1
         try:
-            response = await self.transport.handle_async_request(request)
-            try:
-                body = await _read(response)
-            finally:
-                await response.aclose()
-        finally:
-            self.in_flight -= 1
+            response = await self._transport.handle_async_request(request)
+            body = await _read(response)
+            await response.aclose()
+        except BaseException:
+            await self.close()
+            raise
         return Answer(status=response.status_code, headers=response.headers, body=body)
+
+    async def close(self) -> None:
+        """Close what is open; the next call opens anew."""
+        transport, self._transport = self._transport, self._make()
+        # Cancelled once more, this leaks nothing: the socket is aborted before the first await.
+        await transport.aclose()
 
 
 async def _read(response: httpx.Response) -> bytes:
@@ -235,31 +250,9 @@ async def _read(response: httpx.Response) -> bytes:
 
 def _transports(url: httpx.URL) -> Callable[[], httpx.AsyncBaseTransport]:
     limits = httpx.Limits(
-        max_connections=CONNECTIONS_A_CLIENT,
-        max_keepalive_connections=CONNECTIONS_A_CLIENT,
-        keepalive_expiry=KEEPALIVE_SECONDS,
+        max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_SECONDS
     )
-    # Made once, not for each client: reading the certificates takes tens of milliseconds.
+    # Made once, not for each connection: reading the certificates takes tens of milliseconds.
     # It honours SSL_CERT_FILE, for a service with a certificate of the house.
-    tls: ssl.SSLContext | bool = httpx.create_ssl_context() if url.scheme == "https" else False
+    tls = httpx.create_ssl_context(verify=url.scheme == "https")
     return lambda: httpx.AsyncHTTPTransport(verify=tls, limits=limits, trust_env=False)
-
-
-def normalise_base_url(text: str) -> str:
-    """Give the URL before `/api/v1` and `/health`, without a slash at its end.
-
-    A trailing `/` or `/api/v1` is accepted (README: "Settings"). Raises SettingsError, which never
-    quotes the text: it may hold a password.
-    """
-    try:
-        url = httpx.URL(text.strip())
-        url.host.encode("idna")
-    except (httpx.InvalidURL, UnicodeError, ValueError) as error:
-        raise SettingsError("the microservice's URL is none") from error
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise SettingsError("the microservice's URL must begin with http:// or https:// and a host")
-    if url.port is not None and not 0 < url.port <= _LONGEST_PORT:
-        raise SettingsError(f"the microservice's URL has a port beyond 1 to {_LONGEST_PORT}")
-    if url.userinfo or url.query or url.fragment:
-        raise SettingsError("the microservice's URL must have no user, password, ? or #")
-    return str(url).rstrip("/").removesuffix("/api/v1").rstrip("/")

@@ -1,6 +1,7 @@
 """URLs: which ones the driver and the gateway understand as their writer meant them."""
 
 import re
+from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import SecretStr
@@ -24,8 +25,11 @@ _WORDS = {
 _DATABASE_RULE = (
     "must be postgresql://user:password@host:5432/name, other characters percent-encoded"
 )
-_SERVICE_RULE = "must be http://host:port or https://host:port, without user, password and query"
+_SERVICE_RULE = (
+    "must be http://host:port or https://host:port in ASCII, without user, password and query"
+)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:,]+)(:(?P<port>[0-9]{1,5}))?")
+_NAME = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 _TOP_PORT = 65535
 
 
@@ -47,19 +51,17 @@ def checked_database_url(secret: SecretStr) -> SecretStr:
 
 
 def service_base_url(url: str) -> str:
-    """Return the service's base, which /health and /api/v1 follow; ValueError: the rule."""
+    """Return the service's base, which /health and /api/v1 follow; ValueError: the rule.
+
+    Whatever is returned can be called: the gateway relies on it.
+    """
     parts = _split(url.strip())
-    try:
-        is_good = (
-            parts is not None
-            and parts.scheme in {"http", "https"}
-            and bool(parts.hostname)
-            and parts.port != 0
-            and not set(url) & set("@?#\\")
-        )
-    except ValueError:  # the port is none
-        is_good = False
-    if parts is None or not is_good:
+    if (
+        parts is None
+        or parts.scheme not in {"http", "https"}
+        or not (url.isascii() and _is_host(parts.netloc) and _is_address(parts.hostname or ""))
+        or set(url) & set("@?#\\")
+    ):
         raise ValueError(_SERVICE_RULE)
     path = parts.path.rstrip("/").removesuffix("/api/v1").rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path}"
@@ -78,6 +80,17 @@ def _split(url: str) -> SplitResult | None:
 def _is_host(host: str) -> bool:
     match = _HOST.fullmatch(host)
     return match is not None and 0 < int(match["port"] or _TOP_PORT) <= _TOP_PORT
+
+
+def _is_address(host: str) -> bool:
+    """A name that can be looked up, or an IP address, which is what ends in a number."""
+    if ":" not in host and not host.rpartition(".")[2].isdigit():
+        return _NAME.fullmatch(host) is not None
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_parameters(query: str) -> None:

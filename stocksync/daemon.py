@@ -29,6 +29,8 @@ log = get_logger()
 BEAT_SECONDS = 5.0
 # One more is the listener's: a daemon holds at most four.
 POOL_CONNECTIONS = 3
+# Of the daemon's own statements, which take milliseconds: a connection to nowhere is given up soon.
+COMMAND_SECONDS = 10.0
 # To settle, give back and take leave after the grace; then a daemon that cannot ends all the same.
 LAST_SECONDS = 10.0
 
@@ -50,7 +52,9 @@ class Daemon:
         by = f"stocksync@{self._host}:{os.getpid()}"
         self._stopping = asyncio.Event()
         self._told = Tally()
-        self._database = open_database(database, max_connections=POOL_CONNECTIONS)
+        self._database = open_database(
+            database, max_connections=POOL_CONNECTIONS, command_seconds=COMMAND_SECONDS
+        )
         self._gateway = open_gateway(
             service, database=self._database, concurrency=relay.concurrency
         )
@@ -223,7 +227,9 @@ class Daemon:
         os._exit(1)
 
 
-def open_database(group: settings.Database, *, max_connections: int = 1) -> Database:
+def open_database(
+    group: settings.Database, *, max_connections: int = 1, command_seconds: float = 30.0
+) -> Database:
     """The database of these settings; its password appears in no log line from now on."""
     url = group.database_url.get_secret_value()
     hide(url)
@@ -233,6 +239,7 @@ def open_database(group: settings.Database, *, max_connections: int = 1) -> Data
         schema=group.database_schema,
         is_pgbouncer=group.database_pgbouncer,
         max_connections=max_connections,
+        command_seconds=command_seconds,
     )
 
 

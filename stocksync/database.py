@@ -64,7 +64,7 @@ KEY_REFUSED: tuple[type[BaseException], ...] = (
 )
 
 CONNECT_SECONDS = 10.0
-# Longer than any statement of ours takes, shorter than a lease is long by default.
+# Longer than a look over a large table takes.
 COMMAND_SECONDS = 30.0
 
 
@@ -82,6 +82,7 @@ class Database:
         schema: str = "public",
         is_pgbouncer: bool = False,
         max_connections: int = 3,
+        command_seconds: float = COMMAND_SECONDS,
         application_name: str = "stocksync",
     ) -> None:
         self.schema = schema
@@ -89,6 +90,7 @@ class Database:
         self._url = url
         self._is_pgbouncer = is_pgbouncer
         self._max_connections = max_connections
+        self._command_seconds = command_seconds
         self._application_name = application_name
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._lost_at: float | None = None
@@ -103,7 +105,7 @@ class Database:
             min_size=0,
             max_size=self._max_connections,
             timeout=CONNECT_SECONDS,
-            command_timeout=COMMAND_SECONDS,
+            command_timeout=self._command_seconds,
             # pgbouncer hands each transaction another server connection.
             statement_cache_size=0 if self._is_pgbouncer else 100,
             # pgbouncer takes no other settings.

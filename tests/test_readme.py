@@ -178,3 +178,10 @@ def test_what_it_says_to_try_by_hand_works_as_pasted(
     assert shell.returncode == 0, said
     assert re.search(r"flag at service +true\n", said), said
     assert re.search(r"^OK$", said, re.MULTILINE), said
+
+
+def test_every_test_that_the_table_of_faults_names_exists() -> None:
+    tests = "\n".join(file.read_text("utf-8") for file in Path(__file__).parent.rglob("test_*.py"))
+    named = set(re.findall(r"`(test_\w+)`", README))
+    assert len(named) > 10
+    assert {name for name in named if f"def {name}(" not in tests} == set()

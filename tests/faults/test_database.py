@@ -252,6 +252,8 @@ async def test_a_daemon_frozen_in_a_transaction_holds_up_nobody_else(
                 await outbox.insert_orders(20, token_id=TOKEN_ID)
                 await until_all(outbox, "completed")
         finally:
+            # Postgres has ended its transaction meanwhile; it wakes up, and hears of that.
+            way_to_database.thaw()
             [result] = await asyncio.gather(told, return_exceptions=True)
         assert isinstance(result, DatabaseUnavailable)
 

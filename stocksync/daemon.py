@@ -228,7 +228,7 @@ class Daemon:
 
 
 def open_database(
-    group: settings.Database, *, max_connections: int = 1, command_seconds: float = 30.0
+    group: settings.Database, *, max_connections: int = 1, command_seconds: float | None = None
 ) -> Database:
     """The database of these settings; its password appears in no log line from now on."""
     url = group.database_url.get_secret_value()

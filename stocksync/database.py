@@ -82,7 +82,7 @@ class Database:
         schema: str = "public",
         is_pgbouncer: bool = False,
         max_connections: int = 3,
-        command_seconds: float = COMMAND_SECONDS,
+        command_seconds: float | None = None,
         application_name: str = "stocksync",
     ) -> None:
         self.schema = schema
@@ -90,7 +90,7 @@ class Database:
         self._url = url
         self._is_pgbouncer = is_pgbouncer
         self._max_connections = max_connections
-        self._command_seconds = command_seconds
+        self._command_seconds = command_seconds or COMMAND_SECONDS
         self._application_name = application_name
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._lost_at: float | None = None

@@ -100,6 +100,7 @@ class Relay:
         self._health_loop = Loop("health", self._watching.tick)
         self._late: list[Push] = []
         self._workers: list[asyncio.Task[None]] = []
+        self._keepers: list[asyncio.Task[None]] = []
         self._asking: asyncio.Task[None]
         self.in_flight = 0
 
@@ -127,8 +128,10 @@ class Relay:
             self._workers += [
                 group.create_task(self._work(n), name=f"slot {n}") for n in range(self._concurrency)
             ]
-            group.create_task(self._settle_loop.run(), name="settle")
-            group.create_task(self._keep_loop.run(), name="keep")
+            self._keepers = [
+                group.create_task(self._settle_loop.run(), name="settle"),
+                group.create_task(self._keep_loop.run(), name="keep"),
+            ]
             self._asking = group.create_task(self._health_loop.run(), name="health")
 
     async def drain(self, *, grace_seconds: float) -> None:
@@ -150,6 +153,10 @@ class Relay:
         await self._try_to_end(self._release_rest(), "relay.left_unreleased")
         await self._try_to_end(self._finish(), "relay.left_unsettled")
         self._settle_loop.stop()
+        _, stuck = await asyncio.wait(self._keepers, timeout=LAST_WORDS_SECONDS)
+        for each in stuck:
+            # In a statement that the database does not answer.
+            each.cancel()
 
     async def _try_to_end(self, step: Coroutine[Any, Any, None], failure: str) -> None:
         try:

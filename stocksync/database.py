@@ -98,6 +98,7 @@ class Database:
 
     async def __aenter__(self) -> Self:
         """Make the pool; no connection is opened before the first statement."""
+        statements.load(self.schema)
         # Until the first connection is made the pool does not exist for the server: a database
         # that is not up yet is an error of the first statement, like any later outage.
         self._pool = asyncpg.create_pool(

@@ -24,3 +24,9 @@ def qualified(text: str, schema: str) -> str:
 def query(name: str, schema: str) -> str:
     """The statement of `sql/queries/<name>.sql`."""
     return qualified((sql_directory() / "queries" / f"{name}.sql").read_text("utf-8"), schema)
+
+
+def load(schema: str) -> None:
+    """Read all statements now: an upgrade may replace the files under a running daemon."""
+    for file in (sql_directory() / "queries").glob("*.sql"):
+        query(file.stem, schema)

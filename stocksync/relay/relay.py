@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 from stocksync.backoff import Backoff
@@ -74,7 +74,7 @@ class Relay:
             line=self._line,
             ramp=self._ramp,
             ask_health=pusher.health,
-            release=store.release,
+            release=self._give_back,
             on_doubt=self._ask_health,
         )
         self._claiming = Claiming(
@@ -182,8 +182,8 @@ class Relay:
         """One slot: takes the next waiting push as soon as it has ended one."""
         while (held := await self._line.next(lambda: self._ramp.admits(slot))) is not None:
             if held.lease_until - time.monotonic() < LEASE_MARGIN * self._timeout_seconds:
-                self._late.append(held.push)
-                self._keep_loop.wake()
+                log.warning("relay.too_late_to_push", order_id=held.push.order_id)
+                await self._give_back([held.push])
             else:
                 await self._push(held.push)
 
@@ -246,10 +246,14 @@ class Relay:
                 held.lease_until = now + self._lease_seconds
         self._line.drop({held for held in aging if id(held.push) not in still_held})
 
+    async def _give_back(self, pushes: Sequence[Push]) -> None:
+        # By the keeping loop, which tries again if the database is away.
+        self._late.extend(pushes)
+        self._keep_loop.wake()
+
     async def _give_back_late(self) -> None:
         late = list(self._late)
         if late:
-            log.warning("relay.too_late_to_push", orders=len(late))
             await self._store.release(late)
             del self._late[: len(late)]
             self.wake()

@@ -94,6 +94,7 @@ class Database:
         self._application_name = application_name
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._lost_at: float | None = None
+        self._back_at = 0.0
         self.clock = Clock()
 
     async def __aenter__(self) -> Self:
@@ -162,6 +163,7 @@ class Database:
         """A pooled connection for several statements, or for a transaction."""
         if self._pool is None:
             raise DatabaseUnavailable("the database connections are closed")
+        asked_at = time.monotonic()
         try:
             async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
                 yield connection
@@ -175,19 +177,22 @@ class Database:
             # The other connections are of the same server: after a restart broken, after a failover
             # read-only. They would be used again, one after the other.
             await self._pool.expire_connections()
-            raise self._unavailable(error) from error
-        self._available()
+            raise self._unavailable(error, asked_at) from error
+        self._available(asked_at)
 
-    def _unavailable(self, error: BaseException) -> DatabaseUnavailable:
+    def _unavailable(self, error: BaseException, asked_at: float) -> DatabaseUnavailable:
         reason = describe(error)
-        if self._lost_at is None:
+        # What was asked for before it came back is of the outage that is over.
+        if self._lost_at is None and asked_at >= self._back_at:
             self._lost_at = time.monotonic()
             log.warning("database.unavailable", database=self.target, reason=reason)
         return DatabaseUnavailable(f"the database {self.target} cannot be reached: {reason}")
 
-    def _available(self) -> None:
-        if self._lost_at is not None:
-            log.info("database.available", after_s=round(time.monotonic() - self._lost_at, 1))
+    def _available(self, asked_at: float) -> None:
+        # What was asked for before it was lost says nothing of now.
+        if self._lost_at is not None and asked_at >= self._lost_at:
+            self._back_at = time.monotonic()
+            log.info("database.available", after_s=round(self._back_at - self._lost_at, 1))
             self._lost_at = None
 
 

@@ -11,7 +11,7 @@ from stocksync.model import Cause, Done, Outcome, Push, Refused, Retry
 
 # More than half of the last so many pushes of different orders failed: a service that flaps.
 RECENT = 20
-# An account's key in what is remembered of the service is bounded as its orders are.
+# Orders, and refusals, that a circuit remembers: far more than open it.
 LONGEST_MEMORY = 100
 
 
@@ -117,7 +117,6 @@ class ServiceCircuit:
                 self,
                 in_a_row=self.in_a_row + 1,
                 unknown=_remembered(self.unknown, key),
-                recent=self.recent,
             )
         return replace(
             self,

@@ -686,6 +686,62 @@ async def test_health_says_what_the_service_says(
     assert health.reason
 
 
+async def test_the_names_of_all_accounts_are_read_page_by_page() -> None:
+    tokens = {str(uuid.UUID(int=n)): USER_ID for n in range(60)}
+    strange = {str(uuid.UUID(int=99)): "another user"}
+    async with (
+        running_stand_in(accounts=tokens | strange) as stand_in,
+        a_gateway(stand_in.url) as gateway,
+    ):
+        names = await gateway.accounts()
+        assert names == {token: f"account-{token[:8]}" for token in tokens}
+        stand_in.microservice.database = "disconnected"
+        assert await gateway.accounts() == {}
+
+
+async def test_a_service_that_has_ever_more_accounts_is_asked_for_so_many() -> None:
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.extensions["target"])
+        token = {"id": str(len(asked)), "account_name": "Ann"}
+        nameless = [{"id": "x", "account_name": None}, {"id": "y"}, "z"]
+        return httpx.Response(200, json={"tokens": [token, *nameless], "total": 10**9})
+
+    async with a_gateway("http://service", transport=lambda: httpx.MockTransport(answer)) as g:
+        assert len(await g.accounts()) == len(asked) == 40
+    assert asked[0] == b"/api/v1/tokens/?page=1&per_page=25"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, "<html>"),
+        (200, "{}"),
+        (200, '{"tokens": {}, "total": 1}'),
+        (401, '{"detail": "Invalid or expired token"}'),
+        (500, "Internal Server Error"),
+    ],
+)
+async def test_names_that_cannot_be_believed_are_not_read(status: int, body: str) -> None:
+    async with answering(status, body) as gateway:
+        with pytest.raises(ServiceUnavailable, match=str(status)):
+            await gateway.accounts()
+
+
+async def test_the_names_of_all_accounts_have_one_deadline() -> None:
+    async def answer(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.05)  # each page is quick enough by itself
+        token = {"id": "1", "account_name": "Ann"}
+        return httpx.Response(200, json={"tokens": [token], "total": 10**9})
+
+    async with a_gateway(
+        "http://service", timeout_seconds=0.2, transport=lambda: httpx.MockTransport(answer)
+    ) as gateway:
+        with pytest.raises(ServiceUnavailable, match="took longer"):
+            await gateway.accounts()
+
+
 async def test_health_of_a_service_that_does_not_answer_is_bad(
     stand_in: StandIn, gateway: Gateway
 ) -> None:

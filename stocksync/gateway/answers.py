@@ -116,6 +116,24 @@ def flag_of(answer: Answer, *, order_id: str, secrets: Iterable[str]) -> bool:
     raise ServiceUnavailable(presentable(text, secrets=secrets))
 
 
+def accounts_of(answer: Answer, *, secrets: Iterable[str]) -> tuple[dict[str, str], int]:
+    """Give one page's names by token, and how many accounts there are on all of them.
+
+    ServiceUnavailable if it is not such a page. With its database down the service says that there
+    are none.
+    """
+    match _parsed(answer.body):
+        case {"tokens": [*tokens], "total": int(total)} if answer.status == HTTPStatus.OK:
+            names = {}
+            for token in tokens:
+                match token:
+                    case {"id": str(token_id), "account_name": str(name)} if name:
+                        names[token_id] = name
+            return names, total
+    text = f"{answer.status} no page of accounts: {_detail(None, answer.body)}"
+    raise ServiceUnavailable(presentable(text, secrets=secrets))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """What `GET {base}/health` says."""

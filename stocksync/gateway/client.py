@@ -15,20 +15,25 @@ from stocksync import __version__
 from stocksync.gateway.answers import (
     Answer,
     Health,
+    accounts_of,
     flag_of,
     health_of,
     outcome_of,
     presentable,
 )
 from stocksync.gateway.credentials import Credentials
+from stocksync.gateway.transport import LONGEST_BODY, Transport
 from stocksync.model import Cause, Outcome, Push, Retry, ServiceUnavailable
 
 CONNECTIONS_BESIDE_PUSHES = 4
 """For /health and the reading of flags, which never wait until a push is over."""
 KEEPALIVE_SECONDS = 4.0
 """The service closes idle connections after 5: never send into one that is just being closed."""
-LONGEST_BODY = 64 * 1024
-"""Bytes that are read of an answer. Its headers are bounded by httpcore's h11, at 100 KiB."""
+
+ACCOUNTS_A_PAGE = 25
+"""The service takes 100; so many fit into what is read of an answer, whatever it says of each."""
+MOST_PAGES = 40
+"""A thousand accounts: of more, some are called by their token."""
 
 _CREDENTIALS_REFUSED = (401, 403)
 _NOTHING = b""
@@ -121,6 +126,29 @@ class Gateway:
             raise ServiceUnavailable(answer.reason)
         return flag_of(answer, order_id=order_id, secrets=self._credentials.secrets)
 
+    async def accounts(self) -> dict[str, str]:
+        """Read the names of the accounts, by their tokens; one deadline for all pages.
+
+        Raises ServiceUnavailable. With its database down the service answers that there are none.
+        """
+        names: dict[str, str] = {}
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                for page in range(1, MOST_PAGES + 1):
+                    target = f"{self._path}/api/v1/tokens/?page={page}&per_page={ACCOUNTS_A_PAGE}"
+                    answer = await self._call("GET", target)
+                    if isinstance(answer, NoAnswer):
+                        raise ServiceUnavailable(answer.reason)
+                    found, total = accounts_of(answer, secrets=self._credentials.secrets)
+                    names |= found
+                    if not found or page * ACCOUNTS_A_PAGE >= total:
+                        break
+        except TimeoutError as error:
+            raise ServiceUnavailable(
+                f"the accounts took longer than {self._timeout_seconds:g} s"
+            ) from error
+        return names
+
     async def health(self) -> Health:
         """Ask the service how it is; never raises for what the service does or does not."""
         answer = await self._call("GET", f"{self._path}/health", is_authorised=False)
@@ -191,8 +219,8 @@ class Gateway:
 class _Body(httpx.AsyncByteStream):
     """A request's body that knows if it was begun; before that, the service cannot act on it.
 
-    It tells "surely not sent" from "perhaps applied" exactly: httpcore asks for the body when it is
-    connected and the headers are written, whatever fails before or after that.
+    It tells "surely not sent" from "perhaps applied" exactly: the transport asks for it when it is
+    connected, whatever fails before or after that.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -206,11 +234,6 @@ class _Body(httpx.AsyncByteStream):
 
 class _Connection:
     """One connection, opened when a call needs it, for one call at a time.
-
-    A call that breaks off takes it along: a pool of httpcore whose call is cancelled, as any
-    deadline does, may keep a connection for ever that nobody owns (encode/httpcore#1093). So each
-    pool holds one connection only, and goes with it. That also spares httpcore's scans of its
-    pool, quadratic in its size.
 
     An httpx client around it would add redirects, cookies, proxies of the environment and logged
     URLs: nothing that is wanted here.
@@ -233,7 +256,6 @@ class _Connection:
     async def close(self) -> None:
         """Close what is open; the next call opens anew."""
         transport, self._transport = self._transport, self._make()
-        # Cancelled once more, this leaks nothing: the socket is aborted before the first await.
         await transport.aclose()
 
 
@@ -249,10 +271,7 @@ async def _read(response: httpx.Response) -> bytes:
 
 
 def _transports(url: httpx.URL) -> Callable[[], httpx.AsyncBaseTransport]:
-    limits = httpx.Limits(
-        max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_SECONDS
-    )
     # Made once, not for each connection: reading the certificates takes tens of milliseconds.
     # It honours SSL_CERT_FILE, for a service with a certificate of the house.
-    tls = httpx.create_ssl_context(verify=url.scheme == "https")
-    return lambda: httpx.AsyncHTTPTransport(verify=tls, limits=limits, trust_env=False)
+    tls = httpx.create_ssl_context() if url.scheme == "https" else None
+    return lambda: Transport(url, tls=tls, keepalive_seconds=KEEPALIVE_SECONDS)

@@ -12,12 +12,42 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from stocksync.model import SettingsError
-from stocksync.settings import Database, Group, Log, Relay, Retry, Service, describe, load, urls
+from stocksync.settings import (
+    Cleanup,
+    Database,
+    Group,
+    Http,
+    Log,
+    Monitoring,
+    Reconciliation,
+    Relay,
+    Retry,
+    Service,
+    Telegram,
+    describe,
+    load,
+    urls,
+)
 
 URL = "postgresql://relay:pw@db.example:5432/stock"
 JWT = "eyJhbGciOi.eyJ1c2Vy.c2lnbmF0dXJl"
 NEEDED = {"DATABASE_URL": URL, "MICROSERVICE_URL": "http://svc:8000", "MICROSERVICE_JWT": JWT}
-EVERY_GROUP = (Database, Service, Relay, Retry, Log)
+BOT_TOKEN = "123456:AAE-bot_token"
+TO_CHAT = {"TELEGRAM_BOT_TOKEN": BOT_TOKEN, "TELEGRAM_CHAT_ID": "-100200"}
+EVERY_GROUP = (
+    Database,
+    Service,
+    Relay,
+    Retry,
+    Reconciliation,
+    Cleanup,
+    Monitoring,
+    Telegram,
+    Http,
+    Log,
+)
+
+G = TypeVar("G", bound=Group)
 
 
 def environ(**names: str) -> dict[str, str]:
@@ -30,21 +60,27 @@ def problems(*groups: type[Group], **names: str) -> list[str]:
     return list(caught.value.problems)
 
 
+def one(group: type[G], **names: str) -> G:
+    return load(group, environ=environ(**names))[group]
+
+
 def database(url: str) -> Database:
-    return load(Database, environ=environ(DATABASE_URL=url))[0]
+    return one(Database, DATABASE_URL=url)
 
 
 def service(**names: str) -> Service:
-    given_names = {"MICROSERVICE_URL": "http://svc:8000", "MICROSERVICE_JWT": JWT} | names
-    return load(Service, environ=environ(**given_names))[0]
+    return one(
+        Service, **({"MICROSERVICE_URL": "http://svc:8000", "MICROSERVICE_JWT": JWT} | names)
+    )
 
 
 def test_the_defaults_are_the_contracts() -> None:
-    base, micro, relay, retry, log = load(*EVERY_GROUP, environ=environ(**NEEDED))
+    loaded = load(*EVERY_GROUP, environ=environ(**NEEDED))
+    base, micro = loaded[Database], loaded[Service]
     assert base.database_url.get_secret_value() == URL
     assert (base.database_schema, base.database_pgbouncer) == ("public", False)
     assert (micro.microservice_url, micro.microservice_timeout_seconds) == ("http://svc:8000", 10)
-    assert relay == Relay(
+    assert loaded[Relay] == Relay(
         concurrency=8,
         claim_batch_size=100,
         lease_seconds=60,
@@ -52,23 +88,56 @@ def test_the_defaults_are_the_contracts() -> None:
         poll_interval_seconds=1,
         shutdown_grace_seconds=25,
     )
-    assert retry == Retry(
+    assert loaded[Retry] == Retry(
         retry_max_attempts=5,
         retry_initial_delay=60,
         retry_max_delay=3600,
         retry_exponential_base=2.0,
         retry_jitter=True,
     )
-    assert (log.log_level, log.log_format) == ("info", "auto")
+    assert loaded[Reconciliation] == Reconciliation(
+        reconciliation_enabled=True,
+        reconciliation_interval_minutes=30,
+        reconciliation_batch_size=100,
+        reconciliation_auto_fix_threshold_hours=24,
+    )
+    assert loaded[Cleanup] == Cleanup(
+        cleanup_interval_hours=24,
+        cleanup_completed_days=30,
+        cleanup_failed_days=90,
+        cleanup_balance_days=400,
+    )
+    assert loaded[Monitoring] == Monitoring(
+        monitoring_interval_seconds=60,
+        monitoring_max_pending_operations=1000,
+        monitoring_stale_operation_hours=6,
+        monitoring_alert_on_failed_retries=True,
+        monitoring_failure_rate_threshold=0.1,
+        monitoring_failure_rate_window_minutes=30,
+        alert_repeat_minutes=30,
+        daily_report_time=None,
+    )
+    assert loaded[Telegram] == Telegram(
+        telegram_bot_token=None,
+        telegram_chat_id=(),
+        telegram_critical_chat_id=(),
+        telegram_thread_id=None,
+        telegram_api_url=None,
+        telegram_actions=False,
+        telegram_allowed_user_ids=(),
+        language="ru",
+    )
+    assert loaded[Http] == Http(http_host="127.0.0.1", http_port=9108, http_token=None)
+    assert loaded[Log] == Log(log_level="info", log_format="auto")
 
 
 def test_a_command_asks_only_for_what_it_uses() -> None:
-    assert load(Log, environ={}) == (Log(),)
+    assert one(Log) == Log()
     assert problems(Database) == ["STOCK_SYNC_DATABASE_URL: is required"]
 
 
 def test_a_group_cannot_be_changed() -> None:
-    (log,) = load(Log, environ={})
+    log = one(Log)
     with pytest.raises(ValidationError):
         log.log_level = "error"
 
@@ -95,24 +164,40 @@ SECONDS = [
     "SHUTDOWN_GRACE_SECONDS",
     "RETRY_INITIAL_DELAY",
     "RETRY_MAX_DELAY",
+    "MONITORING_INTERVAL_SECONDS",
 ]
+MINUTES = ["RECONCILIATION_INTERVAL_MINUTES", "ALERT_REPEAT_MINUTES"]
+HOURS = [
+    "RECONCILIATION_AUTO_FIX_THRESHOLD_HOURS",
+    "CLEANUP_INTERVAL_HOURS",
+    "MONITORING_STALE_OPERATION_HOURS",
+]
+DAYS = ["CLEANUP_COMPLETED_DAYS", "CLEANUP_FAILED_DAYS", "CLEANUP_BALANCE_DAYS"]
 WHOLE = dict.fromkeys(SECONDS, (1, 10**9)) | {
     "CONCURRENCY": (1, 256),
     "CLAIM_BATCH_SIZE": (1, 10_000),
     "CIRCUIT_FAILURES": (1, 1000),
     "RETRY_MAX_ATTEMPTS": (-1, 2**31 - 1),
+    **dict.fromkeys(MINUTES, (1, 10**8)),
+    **dict.fromkeys(HOURS, (1, 10**6)),
+    **dict.fromkeys(DAYS, (1, 10**5)),
+    "RECONCILIATION_BATCH_SIZE": (1, 10_000),
+    "MONITORING_MAX_PENDING_OPERATIONS": (1, 10**9),
+    "MONITORING_FAILURE_RATE_WINDOW_MINUTES": (1, 1440),
+    "TELEGRAM_THREAD_ID": (1, 2**31 - 1),
+    "HTTP_PORT": (0, 65_535),
 }
 
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_whole_number_is_taken_to_its_bounds_and_not_beyond(name: str) -> None:
-    (group,) = (each for each in EVERY_GROUP if name.lower() in each.model_fields)
+    (group,) = (each for each in Group.__subclasses__() if name.lower() in each.model_fields)
     low, high = WHOLE[name]
     beside = {"RETRY_MAX_DELAY": str(10**9)} if name == "RETRY_INITIAL_DELAY" else {}
     if name == "RETRY_MAX_DELAY":
         beside = {"RETRY_INITIAL_DELAY": "1"}
     for good in (low, high):
-        (loaded,) = load(group, environ=environ(**(NEEDED | beside | {name: str(good)})))
+        loaded = one(group, **(NEEDED | beside | {name: str(good)}))
         assert getattr(loaded, name.lower()) == good
     for bad in (str(low - 1), str(high + 1), "1.5", "soon", "0x10", "1e1"):
         (line,) = problems(group, **(NEEDED | beside | {name: bad}))
@@ -132,14 +217,139 @@ def test_the_base_does_not_shrink_delays(bad: str) -> None:
 
 
 def test_a_base_of_one_and_a_maximum_equal_to_the_first_delay_are_fine() -> None:
-    names = environ(RETRY_EXPONENTIAL_BASE="1", RETRY_INITIAL_DELAY="7", RETRY_MAX_DELAY="7")
-    (retry,) = load(Retry, environ=names)
+    names = {"RETRY_INITIAL_DELAY": "7", "RETRY_MAX_DELAY": "7"}
+    retry = one(Retry, RETRY_EXPONENTIAL_BASE="1", **names)
     assert (retry.retry_exponential_base, retry.retry_max_delay) == (1.0, 7)
 
 
 def test_the_longest_delay_is_not_below_the_first() -> None:
     assert problems(Retry, RETRY_MAX_DELAY="59") == [
         "STOCK_SYNC_RETRY_MAX_DELAY (59) must be at least STOCK_SYNC_RETRY_INITIAL_DELAY (60)"
+    ]
+
+
+@pytest.mark.parametrize("bad", ["0", "-0.1", "1.01", "10", "nan", "inf", "a tenth"])
+def test_a_failure_rate_is_a_share(bad: str) -> None:
+    assert problems(Monitoring, MONITORING_FAILURE_RATE_THRESHOLD=bad) == [
+        "STOCK_SYNC_MONITORING_FAILURE_RATE_THRESHOLD: must be a number above 0, at most 1"
+    ]
+
+
+def test_a_failure_rate_may_be_all_or_nearly_none() -> None:
+    for good in ("1", "0.0001"):
+        loaded = one(Monitoring, MONITORING_FAILURE_RATE_THRESHOLD=good)
+        assert loaded.monitoring_failure_rate_threshold == float(good)
+
+
+@pytest.mark.parametrize("good", ["00:00", "23:59", " 07:30\n"])
+def test_the_daily_report_has_a_time_of_day(good: str) -> None:
+    assert one(Monitoring, DAILY_REPORT_TIME=good).daily_report_time == good.strip()
+
+
+@pytest.mark.parametrize("bad", ["7:30", "24:00", "07:60", "07:30:00", "07.30", "٠٧:٣٠", "noon"])
+def test_what_is_no_time_of_day_is_refused(bad: str) -> None:
+    assert problems(Monitoring, DAILY_REPORT_TIME=bad) == [
+        "STOCK_SYNC_DAILY_REPORT_TIME: must be HH:MM, UTC"
+    ]
+
+
+@pytest.mark.parametrize(
+    "token", ["hunter2", "123", ":hunter2", "123:", "12:hunt er2", "bot12:hunter2", "12:hunter2/.."]
+)
+def test_what_is_no_bot_token_is_refused_without_showing_it(token: str) -> None:
+    (line,) = problems(Telegram, TELEGRAM_BOT_TOKEN=token, TELEGRAM_CHAT_ID="1")
+    assert line == (
+        "STOCK_SYNC_TELEGRAM_BOT_TOKEN: "
+        "must be a bot token as @BotFather gives it: digits, a colon, and more"
+    )
+
+
+def test_several_chats_and_users_are_listed_with_commas() -> None:
+    loaded = one(
+        Telegram,
+        TELEGRAM_BOT_TOKEN=f" {BOT_TOKEN}\n",
+        TELEGRAM_CHAT_ID="-100200, 42,@on_call,,42",
+        TELEGRAM_ALLOWED_USER_IDS="7,8 ",
+        TELEGRAM_ACTIONS="true",
+    )
+    assert loaded.telegram_bot_token is not None
+    assert loaded.telegram_bot_token.get_secret_value() == BOT_TOKEN
+    assert loaded.telegram_chat_id == ("-100200", "42", "@on_call")
+    assert loaded.telegram_allowed_user_ids == (7, 8)
+
+
+@pytest.mark.parametrize("bad", ["on_call", "@x", "1.5", "--1", "1;2", "1 2", "https://t.me/x"])
+def test_what_is_no_chat_is_refused(bad: str) -> None:
+    for name in ("TELEGRAM_CHAT_ID", "TELEGRAM_CRITICAL_CHAT_ID"):
+        assert problems(Telegram, **(TO_CHAT | {name: bad})) == [
+            f"STOCK_SYNC_{name}: must be ids of chats, or @names of channels, with commas"
+        ]
+
+
+@pytest.mark.parametrize("bad", ["@somebody", "-7", "7;8"])
+def test_users_are_known_by_their_numbers(bad: str) -> None:
+    assert problems(Telegram, TELEGRAM_ALLOWED_USER_IDS=bad) == [
+        "STOCK_SYNC_TELEGRAM_ALLOWED_USER_IDS: must be Telegram's numbers of users, with commas"
+    ]
+
+
+def test_critical_messages_go_to_their_own_chat_or_to_the_first() -> None:
+    assert one(Telegram, **TO_CHAT).critical_chats == ("-100200",)
+    assert one(Telegram, **TO_CHAT, TELEGRAM_CRITICAL_CHAT_ID="5,6").critical_chats == ("5", "6")
+
+
+@pytest.mark.parametrize(
+    ("given_names", "needed", "by"),
+    [
+        ({"BOT_TOKEN": BOT_TOKEN}, "CHAT_ID", "BOT_TOKEN"),
+        ({"BOT_TOKEN": BOT_TOKEN, "CRITICAL_CHAT_ID": "1"}, "CHAT_ID", "BOT_TOKEN"),
+        ({"CHAT_ID": "1"}, "BOT_TOKEN", "CHAT_ID"),
+        ({"CRITICAL_CHAT_ID": "1"}, "BOT_TOKEN", "CRITICAL_CHAT_ID"),
+        ({"ACTIONS": "true", "ALLOWED_USER_IDS": "7"}, "BOT_TOKEN", "ACTIONS"),
+        (
+            {"BOT_TOKEN": BOT_TOKEN, "CHAT_ID": "1", "ACTIONS": "true"},
+            "ALLOWED_USER_IDS",
+            "ACTIONS",
+        ),
+    ],
+)
+def test_what_telegram_needs_together_is_required(
+    given_names: dict[str, str], needed: str, by: str
+) -> None:
+    names = {f"TELEGRAM_{name}": value for name, value in given_names.items()}
+    assert problems(Telegram, **names) == [
+        f"STOCK_SYNC_TELEGRAM_{needed}: is required with STOCK_SYNC_TELEGRAM_{by}"
+    ]
+
+
+def test_another_bot_api_server_has_a_plain_url() -> None:
+    names = TO_CHAT | {"TELEGRAM_API_URL": "http://bots.example:8081/api/v1/"}
+    assert one(Telegram, **names).telegram_api_url == "http://bots.example:8081/api/v1"
+    (line,) = problems(Telegram, TELEGRAM_API_URL="bots.example")
+    assert line.startswith("STOCK_SYNC_TELEGRAM_API_URL: must be http://host:port")
+
+
+def test_messages_are_in_russian_or_english() -> None:
+    assert one(Telegram, LANGUAGE="EN").language == "en"
+    assert problems(Telegram, LANGUAGE="de") == ["STOCK_SYNC_LANGUAGE: must be one of ru, en"]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::1", "localhost", "web.example"])
+def test_http_listens_at_an_address_or_a_name(host: str) -> None:
+    assert one(Http, HTTP_HOST=f" {host} ").http_host == host
+
+
+@pytest.mark.parametrize("bad", ["1.2.3", "web.example:80", "http://web", "a b", "*", "Öl"])
+def test_what_is_no_host_is_refused(bad: str) -> None:
+    assert problems(Http, HTTP_HOST=bad) == [
+        "STOCK_SYNC_HTTP_HOST: must be an IP address or a host's name, without a port"
+    ]
+
+
+@pytest.mark.parametrize("bad", ["two words", "größer", "x" * 501])
+def test_a_token_that_no_header_carries_is_refused_without_showing_it(bad: str) -> None:
+    assert problems(Http, HTTP_TOKEN=bad) == [
+        "STOCK_SYNC_HTTP_TOKEN: must be 1 to 500 ASCII characters without spaces"
     ]
 
 
@@ -150,9 +360,9 @@ def test_a_lease_holds_two_timeouts() -> None:
         "STOCK_SYNC_LEASE_SECONDS (19) must be at least twice "
         "STOCK_SYNC_MICROSERVICE_TIMEOUT_SECONDS (10)"
     )
-    relay, _ = load(Relay, Service, environ=environ(**(names | {"LEASE_SECONDS": "20"})))
-    assert relay.lease_seconds == 20
-    assert load(Relay, environ=environ(LEASE_SECONDS="19"))[0].lease_seconds == 19
+    loaded = load(Relay, Service, environ=environ(**(names | {"LEASE_SECONDS": "20"})))
+    assert loaded[Relay].lease_seconds == 20
+    assert one(Relay, LEASE_SECONDS="19").lease_seconds == 19
 
 
 @pytest.mark.parametrize(
@@ -164,7 +374,7 @@ def test_a_lease_holds_two_timeouts() -> None:
     ],
 )
 def test_flags_are_read_as_people_write_them(name: str, good: str, value: object) -> None:
-    (loaded,) = load(Database, environ=environ(DATABASE_URL=URL, **{name: good}))
+    loaded = one(Database, DATABASE_URL=URL, **{name: good})
     assert getattr(loaded, name.lower()) is value
 
 
@@ -175,7 +385,7 @@ def test_a_flag_that_is_neither_is_refused() -> None:
 
 
 def test_words_are_known_in_any_letter_case_and_others_refused() -> None:
-    (log,) = load(Log, environ=environ(LOG_LEVEL="WARNING", LOG_FORMAT=" Json "))
+    log = one(Log, LOG_LEVEL="WARNING", LOG_FORMAT=" Json ")
     assert (log.log_level, log.log_format) == ("warning", "json")
     assert problems(Log, LOG_LEVEL="loud", LOG_FORMAT="xml") == [
         "STOCK_SYNC_LOG_LEVEL: must be one of debug, info, warning, error",
@@ -185,7 +395,7 @@ def test_words_are_known_in_any_letter_case_and_others_refused() -> None:
 
 @pytest.mark.parametrize("schema", ["public", "_", "a1", "a" * 40, "postgres"])
 def test_a_plain_schema_is_taken(schema: str) -> None:
-    (loaded,) = load(Database, environ=environ(DATABASE_URL=URL, DATABASE_SCHEMA=schema))
+    loaded = one(Database, DATABASE_URL=URL, DATABASE_SCHEMA=schema)
     assert loaded.database_schema == schema
 
 
@@ -326,29 +536,41 @@ def test_no_secret_appears_in_any_error_or_repr(secret: str, shape: str) -> None
         "LOG_LEVEL": secret,
         "CONCURRENCY": secret,
         "DATABASE_SCHEMA": secret,
+        "TELEGRAM_BOT_TOKEN": secret,
+        "TELEGRAM_CHAT_ID": secret,
+        "TELEGRAM_CRITICAL_CHAT_ID": secret,
+        "TELEGRAM_THREAD_ID": secret,
+        "TELEGRAM_API_URL": f"http://{secret}@api",
+        "TELEGRAM_ALLOWED_USER_IDS": secret,
+        "LANGUAGE": secret,
+        "DAILY_REPORT_TIME": secret,
+        "HTTP_HOST": f"{secret}:80",
+        "HTTP_PORT": secret,
+        "HTTP_TOKEN": secret,
     }
     for group in EVERY_GROUP:
         try:
-            told = repr(load(group, environ=environ(**names)))
+            told = repr(load(group, environ=environ(**names))[group])
         except SettingsError as error:
             told = f"{error!s} {error!r} {error.problems} {error.__context__!r}"
         assert not re.search("S3|cr3t", told)
 
 
 def test_a_groups_repr_hides_its_secrets() -> None:
-    loaded = load(
-        Database,
-        Service,
-        environ=environ(**NEEDED, MICROSERVICE_JWT_SECRET="s3cret", MICROSERVICE_JWT_USER_ID="7"),
-    )
-    for text in (repr(loaded), str(loaded), repr(loaded[1].model_dump())):
-        assert not re.search("pw|s3cret|eyJ", text)
+    names = {"MICROSERVICE_JWT_SECRET": "s3cret", "MICROSERVICE_JWT_USER_ID": "7"}
+    loaded = load(*EVERY_GROUP, environ=environ(**NEEDED, **TO_CHAT, **names))
+    telegram = loaded[Telegram]
+    assert telegram.telegram_bot_token is not None
+    assert telegram.telegram_bot_token.get_secret_value() == BOT_TOKEN
+    for group in (loaded[Database], loaded[Service], telegram):
+        for text in (repr(group), str(group), repr(group.model_dump()), group.model_dump_json()):
+            assert not re.search("pw|s3cret|eyJ|AAE", text)
 
 
 def test_listening_goes_to_its_own_url_or_to_the_first() -> None:
     assert database(URL).listen_url.get_secret_value() == URL
     other = "postgresql://u@direct/db"
-    (loaded,) = load(Database, environ=environ(DATABASE_URL=URL, DATABASE_LISTEN_URL=other))
+    loaded = one(Database, DATABASE_URL=URL, DATABASE_LISTEN_URL=other)
     assert loaded.listen_url.get_secret_value() == other
 
 
@@ -423,6 +645,13 @@ def test_a_secret_needs_its_user_id() -> None:
         ("DATABASE_URI", "DATABASE_URL"),
         ("RETRY_JITER", "RETRY_JITTER"),
         ("MICROSERVICE_TIMEOUT", "MICROSERVICE_TIMEOUT_SECONDS"),
+        ("RECONCILIATION_INTERVAL", "RECONCILIATION_INTERVAL_MINUTES"),
+        ("RECONCILE_BATCH_SIZE", "RECONCILIATION_BATCH_SIZE"),
+        ("CLEANUP_COMPLETE_DAYS", "CLEANUP_COMPLETED_DAYS"),
+        ("MONITOR_INTERVAL_SECONDS", "MONITORING_INTERVAL_SECONDS"),
+        ("TELEGRAM_TOKEN", "TELEGRAM_BOT_TOKEN"),
+        ("TELEGRAM_CHAT_IDS", "TELEGRAM_CHAT_ID"),
+        ("ALERT_REPEAT", "ALERT_REPEAT_MINUTES"),
         ("", ".+"),
     ],
 )
@@ -435,21 +664,24 @@ def test_an_unknown_name_is_told_with_the_nearest_known_one(wrong: str, nearest:
 
 def test_names_of_other_programs_and_of_the_tests_are_none_of_our_business() -> None:
     others = {"STOCKSYNC_PG_BINDIR": "/x", "STOCKSYNC_TEST_DSN": "x", "ALLEGRO_OTHER": "x", "A": ""}
-    assert load(Log, environ=others) == (Log(),)
+    assert load(Log, environ=others)[Log] == Log()
 
 
 def test_names_may_be_in_lower_case() -> None:
-    assert load(Log, environ={"stock_sync_log_level": "error"})[0].log_level == "error"
+    assert load(Log, environ={"stock_sync_log_level": "error"})[Log].log_level == "error"
 
 
 @pytest.mark.parametrize("empty", ["", " ", "\n"])
 def test_empty_means_unset(empty: str) -> None:
-    names = environ(LOG_LEVEL=empty, RETRY_MAX_DELAY=empty, NOT_KNOWN=empty)
-    assert load(Log, Retry, environ=names) == (Log(), Retry())
+    optional = {
+        name.removeprefix("STOCK_SYNC_"): empty
+        for group in EVERY_GROUP
+        for name in group.names().values()
+    }
+    loaded = load(*EVERY_GROUP, environ=environ(**(optional | NEEDED), NOT_KNOWN=empty))
+    plain = load(*EVERY_GROUP, environ=environ(**NEEDED))
+    assert [loaded[group] for group in EVERY_GROUP] == [plain[group] for group in EVERY_GROUP]
     assert problems(Database, DATABASE_URL=empty) == ["STOCK_SYNC_DATABASE_URL: is required"]
-
-
-G = TypeVar("G", bound=Group)
 
 
 class Places:
@@ -463,8 +695,7 @@ class Places:
         self.environ = {"CREDENTIALS_DIRECTORY": str(self.credentials)}
 
     def load(self, group: type[G]) -> G:
-        (loaded,) = load(group, env_file=self.env_file, environ=self.environ)
-        return loaded
+        return load(group, env_file=self.env_file, environ=self.environ)[group]
 
     def problems(self, *groups: type[Group]) -> list[str]:
         with pytest.raises(SettingsError) as caught:
@@ -561,7 +792,7 @@ def test_credentials_that_are_gone_are_none(places: Places) -> None:
 
 def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOCK_SYNC_LOG_LEVEL", "error")
-    assert load(Log)[0].log_level == "error"
+    assert load(Log)[Log].log_level == "error"
 
 
 def test_every_setting_is_described_with_name_and_default() -> None:
@@ -589,6 +820,33 @@ def test_every_setting_is_described_with_name_and_default() -> None:
         "RETRY_MAX_DELAY": "3600",
         "RETRY_EXPONENTIAL_BASE": "2.0",
         "RETRY_JITTER": "true",
+        "RECONCILIATION_ENABLED": "true",
+        "RECONCILIATION_INTERVAL_MINUTES": "30",
+        "RECONCILIATION_BATCH_SIZE": "100",
+        "RECONCILIATION_AUTO_FIX_THRESHOLD_HOURS": "24",
+        "CLEANUP_INTERVAL_HOURS": "24",
+        "CLEANUP_COMPLETED_DAYS": "30",
+        "CLEANUP_FAILED_DAYS": "90",
+        "CLEANUP_BALANCE_DAYS": "400",
+        "MONITORING_INTERVAL_SECONDS": "60",
+        "MONITORING_MAX_PENDING_OPERATIONS": "1000",
+        "MONITORING_STALE_OPERATION_HOURS": "6",
+        "MONITORING_ALERT_ON_FAILED_RETRIES": "true",
+        "MONITORING_FAILURE_RATE_THRESHOLD": "0.1",
+        "MONITORING_FAILURE_RATE_WINDOW_MINUTES": "30",
+        "ALERT_REPEAT_MINUTES": "30",
+        "DAILY_REPORT_TIME": "–",
+        "TELEGRAM_BOT_TOKEN": "–",
+        "TELEGRAM_CHAT_ID": "–",
+        "TELEGRAM_CRITICAL_CHAT_ID": "–",
+        "TELEGRAM_THREAD_ID": "–",
+        "TELEGRAM_API_URL": "–",
+        "TELEGRAM_ACTIONS": "false",
+        "TELEGRAM_ALLOWED_USER_IDS": "–",
+        "LANGUAGE": "ru",
+        "HTTP_HOST": "127.0.0.1",
+        "HTTP_PORT": "9108",
+        "HTTP_TOKEN": "–",
         "LOG_LEVEL": "info",
         "LOG_FORMAT": "auto",
     }

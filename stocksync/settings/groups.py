@@ -1,43 +1,32 @@
-"""Groups: what each setting is, by its name, its rule, its default and what it is for."""
+"""Groups of the work: each setting by its name, its rule, its default and what it is for."""
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from stocksync.settings.rules import Flag, LowerCase, Seconds, bare_jwt, one_of, rule, whole
+from stocksync.settings.group import PREFIX, Group
+from stocksync.settings.rules import (
+    Days,
+    Flag,
+    Hours,
+    Minutes,
+    Seconds,
+    bare_jwt,
+    rule,
+    whole,
+)
 from stocksync.settings.urls import checked_database_url, service_base_url
 
-PREFIX = "STOCK_SYNC_"
-ALSO_KNOWN_AS = {
-    "STOCK_SYNC_MICROSERVICE_URL": "ALLEGRO_MICROSERVICE_BASE_URL",
-    "STOCK_SYNC_MICROSERVICE_JWT": "ALLEGRO_MICROSERVICE_JWT_TOKEN",
-}
-"""Names under which the order system has the same values."""
-
-
-class Group(BaseSettings):
-    """Settings that are asked for together; a field's name is the variable's in lower case."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    @classmethod
-    def names(cls) -> dict[str, str]:
-        """Each field and its variable."""
-        return {field: f"{PREFIX}{field.upper()}" for field in cls.model_fields}
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings calls it by name
-        init_settings: PydanticBaseSettingsSource,
-        *_: PydanticBaseSettingsSource,
-        **_others: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what was found in the places (`places` says why they are ours), nothing else."""
-        return (init_settings,)
+_SchemaName = Annotated[
+    str,
+    rule(
+        "must be 1 to 40 of a-z, 0-9 and _, not begin with a digit, and not with pg_",
+        re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,39}").fullmatch,
+    ),
+]
+_SCHEMA_MEANS = "the schema of our tables"
 
 
 class Database(Group):
@@ -51,13 +40,7 @@ class Database(Group):
         description="direct connection for LISTEN, when DATABASE_URL goes through a pooler; "
         "unset: DATABASE_URL",
     )
-    database_schema: Annotated[
-        str,
-        rule(
-            "must be 1 to 40 of a-z, 0-9 and _, not begin with a digit, and not with pg_",
-            re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,39}").fullmatch,
-        ),
-    ] = Field(default="public", description="the schema of our tables")
+    database_schema: _SchemaName = Field(default="public", description=_SCHEMA_MEANS)
     database_pgbouncer: Flag = Field(
         default=False,
         description="transaction pooling: no prepared statements, no session state",
@@ -67,6 +50,12 @@ class Database(Group):
     def listen_url(self) -> SecretStr:
         """Where to LISTEN."""
         return self.database_listen_url or self.database_url
+
+
+class Schema(Group):
+    """Where our tables are, for commands that only print."""
+
+    database_schema: _SchemaName = Field(default="public", description=_SCHEMA_MEANS)
 
 
 class Service(Group):
@@ -149,18 +138,32 @@ class Retry(Group):
         return self
 
 
-_Level = Literal["debug", "info", "warning", "error"]
-_Format = Literal["auto", "json", "console"]
+class Reconciliation(Group):
+    """When both sides are compared."""
 
-
-class Log(Group):
-    """What is told, and in which form."""
-
-    log_level: Annotated[_Level, one_of(_Level), LowerCase] = Field(
-        default="info", description="`debug`, `info`, `warning`, `error`"
+    reconciliation_enabled: Flag = Field(
+        default=True, description="false stops the timer, not the command"
     )
-    log_format: Annotated[_Format, one_of(_Format), LowerCase] = Field(
-        default="auto", description="`json`, `console`; auto: console on a terminal"
+    reconciliation_interval_minutes: Minutes = Field(default=30, description="between two runs")
+    reconciliation_batch_size: Annotated[int, whole(1, 10_000)] = Field(
+        default=100, description="orders that a run reads at most"
+    )
+    reconciliation_auto_fix_threshold_hours: Hours = Field(
+        default=24,
+        description="a wrong flag of an order settled within is repaired; an older one is told",
+    )
+
+
+class Cleanup(Group):
+    """What is deleted, and when."""
+
+    cleanup_interval_hours: Hours = Field(default=24, description="between two runs")
+    cleanup_completed_days: Days = Field(
+        default=30, description="completed and cancelled rows are kept so long"
+    )
+    cleanup_failed_days: Days = Field(default=90, description="failed rows are kept so long")
+    cleanup_balance_days: Days = Field(
+        default=400, description="the balance of an order is kept so much longer than its rows"
     )
 
 

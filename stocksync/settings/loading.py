@@ -1,55 +1,39 @@
 """Loading: the groups that a command asks for, from what the places hold; all problems at once."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, TypedDict, TypeVar, Unpack, overload
+from typing import NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
 from stocksync.model import SettingsError
-from stocksync.settings.groups import Group, relations
+from stocksync.settings.group import Group
+from stocksync.settings.groups import relations
 from stocksync.settings.places import Found, look
 
-
-class Sources(TypedDict, total=False):
-    """Where else to look than in the process's own environment."""
-
-    env_file: Path | None
-    environ: Mapping[str, str] | None
+G = TypeVar("G", bound=Group)
 
 
-A = TypeVar("A", bound=Group)
-B = TypeVar("B", bound=Group)
-C = TypeVar("C", bound=Group)
-D = TypeVar("D", bound=Group)
-E = TypeVar("E", bound=Group)
+class Loaded:
+    """The groups that were asked for, each by its class: `loaded[Database]`."""
+
+    def __init__(self, groups: Iterable[Group]) -> None:
+        self._by_type: dict[type[Group], Group] = {type(group): group for group in groups}
+
+    def __getitem__(self, group: type[G]) -> G:
+        """One of the groups."""
+        found = self._by_type[group]
+        assert isinstance(found, group)  # noqa: S101 - it was filed under its own class
+        return found
 
 
-# The type system cannot say "of each of these classes an instance": it is told once for each
-# number of groups.
-@overload
-def load(a: type[A], /, **sources: Unpack[Sources]) -> tuple[A]: ...
-@overload
-def load(a: type[A], b: type[B], /, **sources: Unpack[Sources]) -> tuple[A, B]: ...
-@overload
-def load(a: type[A], b: type[B], c: type[C], /, **sources: Unpack[Sources]) -> tuple[A, B, C]: ...
-@overload
-def load(
-    a: type[A], b: type[B], c: type[C], d: type[D], /, **sources: Unpack[Sources]
-) -> tuple[A, B, C, D]: ...
-@overload
-def load(
-    a: type[A], b: type[B], c: type[C], d: type[D], e: type[E], /, **sources: Unpack[Sources]
-) -> tuple[A, B, C, D, E]: ...
-@overload
-def load(*groups: type[Group], **sources: Unpack[Sources]) -> tuple[Group, ...]: ...
 def load(
     *groups: type[Group],
     env_file: Path | None = None,
     environ: Mapping[str, str] | None = None,
-) -> tuple[Group, ...]:
-    """Return the groups that a command needs, in the order asked for.
+) -> Loaded:
+    """Return the groups that a command needs.
 
     `env_file` is what the user named with --env-file; `environ` stands for os.environ.
     SettingsError: all that is wrong with these groups, and every unknown STOCK_SYNC_ name.
@@ -70,7 +54,7 @@ def load(
     problems += relations(loaded)
     if problems:
         raise SettingsError(*problems)
-    return tuple(loaded)
+    return Loaded(loaded)
 
 
 class Setting(NamedTuple):
@@ -83,15 +67,16 @@ class Setting(NamedTuple):
 
 def describe() -> list[Setting]:
     """Return every setting, in the order of the groups; the default as one would write it."""
-    return [
-        Setting(
+    by_name = {
+        name: Setting(
             name=name,
             default="required" if field.is_required() else _written(field.default),
             description=field.description or "",
         )
         for group in Group.__subclasses__()
         for name, field in zip(group.names().values(), group.model_fields.values(), strict=True)
-    ]
+    }
+    return list(by_name.values())
 
 
 def _problems(
@@ -111,4 +96,4 @@ def _problems(
 
 
 def _written(default: object) -> str:
-    return "–" if default is None else str(default).lower()
+    return "–" if default is None or default == () else str(default).lower()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from dotenv.parser import parse_stream
 
-from stocksync.settings.groups import ALSO_KNOWN_AS, PREFIX
+from stocksync.settings.group import ALSO_KNOWN_AS, PREFIX
 
 # Not the sources that come with pydantic-settings (tried with 2.16): they pass over an env file
 # that is missing and lines in it that are none, put variables in for ${NAME}, take a blank for a

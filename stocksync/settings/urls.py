@@ -55,6 +55,13 @@ def service_base_url(url: str) -> str:
 
     Whatever is returned can be called: the gateway relies on it.
     """
+    base = urlsplit(web_url(url))
+    path = base.path.removesuffix("/api/v1").rstrip("/")
+    return f"{base.scheme}://{base.netloc}{path}"
+
+
+def web_url(url: str) -> str:
+    """Return a server's base without a trailing `/`; ValueError: the rule."""
     parts = _split(url.strip())
     if (
         parts is None
@@ -63,8 +70,15 @@ def service_base_url(url: str) -> str:
         or set(url) & set("@?#\\")
     ):
         raise ValueError(_SERVICE_RULE)
-    path = parts.path.rstrip("/").removesuffix("/api/v1").rstrip("/")
-    return f"{parts.scheme}://{parts.netloc}{path}"
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def bind_host(host: str) -> str:
+    """Return an address to listen at, or a name of one; ValueError: the rule."""
+    host = host.strip()
+    if not (host.isascii() and _is_address(host)):
+        raise ValueError("must be an IP address or a host's name, without a port")
+    return host
 
 
 def _split(url: str) -> SplitResult | None:

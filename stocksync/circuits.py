@@ -56,9 +56,19 @@ class Circuits:
                 for account in {account for account, _ in service.unknown} & accounts:
                     by_account[account] = AccountCircuit()
             await self._save(connection, before, service, by_account)
+            open_accounts = frozenset(a for a, circuit in by_account.items() if circuit.is_open)
+            # Who settled a failure just before somebody else opened the circuit says so after it.
+            held_up = [
+                (push.account, push.order)
+                for push in pushes
+                if push.kind not in (Kind.PROVEN, Kind.REFUSED)
+                and (service.is_open or push.account in open_accounts)
+            ]
+            if held_up:
+                await self._make_due(connection, held_up)
         return Fed(
             is_service_open=service.is_open,
-            open_accounts=frozenset(a for a, circuit in by_account.items() if circuit.is_open),
+            open_accounts=open_accounts,
             wants_health=service.wants_health,
         )
 
@@ -122,6 +132,8 @@ class Circuits:
             if after != before_accounts[account]:
                 changed[account] = (after, before_accounts[account].is_open)
         for token_id, (circuit, was_open) in sorted(changed.items()):
+            if circuit.is_open != was_open:
+                await self._turned(connection, token_id, circuit)
             await connection.execute(
                 self._database.query("circuits_save"),
                 token_id,
@@ -129,20 +141,22 @@ class Circuits:
                 circuit.is_clean,
                 circuit.reason,
             )
-            if circuit.is_open != was_open:
-                await self._turned(connection, token_id, circuit)
 
     async def _turned(
         self, connection: Connection, token_id: str, circuit: ServiceCircuit | AccountCircuit
     ) -> None:
+        await connection.execute(self._database.query("circuit_event"), token_id, circuit.reason)
         name = "the service" if token_id == SERVICE else token_id
         if not circuit.is_open:
             log.info("circuit.closed", of=name)
             await connection.execute(self._database.query("wake"), self._database.schema)
             return
         log.warning("circuit.opened", of=name, reason=circuit.reason)
+        await self._make_due(connection, circuit.held_up)
+
+    async def _make_due(self, connection: Connection, orders: Sequence[tuple[str, str]]) -> None:
         await connection.execute(
             self._database.query("circuits_make_due"),
-            [account for account, _ in circuit.held_up],
-            [order for _, order in circuit.held_up],
+            [account for account, _ in orders],
+            [order for _, order in orders],
         )

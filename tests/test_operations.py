@@ -13,11 +13,12 @@ from stocksync.database import Database
 from stocksync.model import NotPossible, Status, UnknownOperation
 from stocksync.operations import Operations, Wait
 from stocksync.store import Store
-from stocksync.verdict import Verdict
+from stocksync.verdict import Limits, Verdict
 from tests.outbox import ACCOUNT, OTHER_ACCOUNT, Outbox, account
 from tests.settling import DONE, REFUSED, RETRY, TIMEOUT, claim, settle
 
 BY = "anna@desk"
+LIMITS = Limits()
 
 
 @pytest.fixture
@@ -486,7 +487,7 @@ async def test_two_hands_on_the_same_operations_do_not_lock_each_other_out(
 
 
 async def test_an_empty_outbox_is_ok(operations: Operations) -> None:
-    standing = await operations.status(lease_seconds=60)
+    standing = await operations.status(limits=LIMITS)
     assert (standing.verdict, standing.reasons, standing.daemons) == (Verdict.OK, (), ())
     assert standing.oldest_snapshot is None
 
@@ -505,17 +506,22 @@ async def test_the_numbers_are_those_of_the_outbox(
     await claim(store)
     await operations.cancel([await outbox.insert("cancelled")], by=BY)
     await outbox.insert_units(2, "due")
-    numbers = (await operations.status(lease_seconds=60)).numbers
+    numbers = (await operations.status(limits=LIMITS, with_census=True)).numbers
     assert (numbers.pending, numbers.processing, numbers.completed) == (2, 1, 2)
     assert (numbers.failed, numbers.cancelled) == (1, 1)
     assert (numbers.due_rows, numbers.due_orders, numbers.orders_to_push_again) == (2, 1, 1)
     assert numbers.ambiguous_orders == 1
-    assert numbers.first_try_share == 0.5
-    assert numbers.mean_retry_seconds is not None
-    assert numbers.completed_lately == 2
-    assert numbers.completed_per_second == pytest.approx(2 / 300)
     assert numbers.oldest_due_seconds is not None
     assert (numbers.waiting_rows, numbers.waiting_orders) == (0, 0)
+
+
+async def test_what_is_done_is_counted_for_those_who_ask(
+    operations: Operations, outbox: Outbox, store: Store
+) -> None:
+    await outbox.insert()
+    await settle(store, await claim(store))
+    numbers = (await operations.status(limits=LIMITS)).numbers
+    assert (numbers.completed, numbers.cancelled) == (None, None)
 
 
 async def test_errors_are_counted_the_most_frequent_first(
@@ -524,7 +530,7 @@ async def test_errors_are_counted_the_most_frequent_first(
     for order_id, outcome in (("a", RETRY), ("b", RETRY), ("c", TIMEOUT), ("d", REFUSED)):
         await outbox.insert(order_id)
         await settle(store, await claim(store), outcome)
-    numbers = (await operations.status(lease_seconds=60)).numbers
+    numbers = (await operations.status(limits=LIMITS)).numbers
     assert (numbers.retrying, numbers.retry_error) == (3, RETRY.reason)
     assert (numbers.failed, numbers.failed_error) == (1, REFUSED.reason)
     first = min(row["next_retry_at"] for row in await outbox.rows() if row["status"] == "pending")
@@ -539,9 +545,9 @@ async def test_what_waits_for_the_service_is_no_standstill(
     await outbox.connection.execute(
         "UPDATE pending_stock_operations SET next_retry_at = now() - interval '1 day'"
     )
-    assert (await operations.status(lease_seconds=60)).verdict is Verdict.STALLED
+    assert (await operations.status(limits=LIMITS)).verdict is Verdict.STALLED
     await lose_the_service(circuits)
-    standing = await operations.status(lease_seconds=60)
+    standing = await operations.status(limits=LIMITS)
     assert standing.verdict is Verdict.DEGRADED
     assert (standing.numbers.due_rows, standing.numbers.waiting_rows) == (0, 3)
     [circuit] = standing.circuits
@@ -557,11 +563,11 @@ async def test_each_waiting_row_counts_for_what_holds_it_up(
     await outbox.insert_units(4, token_id=third)
     await park(circuits, OTHER_ACCOUNT)
     await circuits.pause(token_id=third, minutes=10, by=BY)
-    standing = await operations.status(lease_seconds=60)
+    standing = await operations.status(limits=LIMITS)
     assert (standing.numbers.due_rows, standing.numbers.waiting_rows) == (1, 6)
     assert {c.token_id: c.waiting_rows for c in standing.circuits} == {OTHER_ACCOUNT: 2, third: 4}
     await lose_the_service(circuits)
-    standing = await operations.status(lease_seconds=60)
+    standing = await operations.status(limits=LIMITS)
     assert (standing.numbers.due_rows, standing.numbers.waiting_rows) == (0, 7)
     assert {c.token_id: c.waiting_rows for c in standing.circuits} == {
         "": 1,
@@ -586,12 +592,12 @@ async def test_the_end_of_a_long_pause_is_no_standstill(
     await outbox.connection.execute(
         "UPDATE pending_stock_operations SET next_retry_at = now() - interval '1 hour'"
     )
-    assert (await operations.status(lease_seconds=60)).verdict is Verdict.DEGRADED
+    assert (await operations.status(limits=LIMITS)).verdict is Verdict.DEGRADED
     if is_resumed:
         await circuits.resume(token_id=token_id)
     else:
         await outbox.connection.execute("UPDATE stock_sync_circuits SET paused_until = now()")
-    standing = await operations.status(lease_seconds=60)
+    standing = await operations.status(limits=LIMITS)
     assert standing.verdict is Verdict.OK
     assert standing.numbers.oldest_due_seconds == pytest.approx(3600, abs=60)
 
@@ -603,11 +609,11 @@ async def test_who_died_long_ago_is_no_news(
     await outbox.connection.execute(
         "UPDATE stock_sync_daemons SET seen_at = now() - interval '59 minutes'"
     )
-    assert len((await operations.status(lease_seconds=60)).daemons) == 1
+    assert len((await operations.status(limits=LIMITS)).daemons) == 1
     await outbox.connection.execute(
         "UPDATE stock_sync_daemons SET seen_at = now() - interval '61 minutes'"
     )
-    assert (await operations.status(lease_seconds=60)).daemons == ()
+    assert (await operations.status(limits=LIMITS)).daemons == ()
 
 
 async def test_a_row_whose_lease_ran_out_is_due(
@@ -615,9 +621,9 @@ async def test_a_row_whose_lease_ran_out_is_due(
 ) -> None:
     await outbox.insert()
     await claim(store)
-    assert (await operations.status(lease_seconds=60)).verdict is Verdict.OK
+    assert (await operations.status(limits=LIMITS)).verdict is Verdict.OK
     await outbox.expire_leases()
-    standing = await operations.status(lease_seconds=60)
+    standing = await operations.status(limits=LIMITS)
     assert standing.numbers.due_rows == 1
     assert standing.verdict is Verdict.STALLED
 
@@ -627,7 +633,7 @@ async def test_a_daemon_lives_as_long_as_it_is_seen(
 ) -> None:
     deaf = False
     await database.fetch("beat", uuid4(), "host", 7, "1.0", deaf, 3, None)
-    standing = await operations.status(lease_seconds=60)
+    standing = await operations.status(limits=LIMITS)
     [daemon] = standing.daemons
     assert (daemon.name, daemon.version, daemon.in_flight) == ("host:7", "1.0", 3)
     assert daemon.is_alive
@@ -635,7 +641,7 @@ async def test_a_daemon_lives_as_long_as_it_is_seen(
     await outbox.connection.execute(
         "UPDATE stock_sync_daemons SET seen_at = now() - interval '16 seconds'"
     )
-    [daemon] = (await operations.status(lease_seconds=60)).daemons
+    [daemon] = (await operations.status(limits=LIMITS)).daemons
     assert not daemon.is_alive
 
 
@@ -644,7 +650,7 @@ async def test_a_young_transaction_is_no_snapshot_to_speak_of(
 ) -> None:
     async with another.transaction(isolation="repeatable_read"):
         await another.fetchval("SELECT count(*) FROM pending_stock_operations")
-        assert (await operations.status(lease_seconds=60)).oldest_snapshot is None
+        assert (await operations.status(limits=LIMITS)).oldest_snapshot is None
         # The query itself finds it, given the age it asks for.
         query = operations._database.query("oldest_snapshot").replace("1 minute", "0 seconds")
         async with operations._database.connection() as connection:

@@ -5,7 +5,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stocksync.verdict import NAMED_ACCOUNTS, CircuitSeen, DaemonSeen, Numbers, Verdict, judge
+from stocksync.verdict import (
+    LEAST_ATTEMPTS,
+    NAMED_ACCOUNTS,
+    CircuitSeen,
+    DaemonSeen,
+    Limits,
+    Numbers,
+    TelegramSeen,
+    TimerSeen,
+    Verdict,
+)
+from stocksync.verdict import judge as judge_all
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
@@ -20,6 +31,7 @@ IDLE = Numbers(
     completed=9,
     failed=0,
     cancelled=0,
+    stale=0,
     due_rows=0,
     due_orders=0,
     oldest_due_at=None,
@@ -31,7 +43,11 @@ IDLE = Numbers(
     next_retry_at=None,
     retry_error=None,
     failed_error=None,
+    attempts=0,
+    unproven=0,
     completed_lately=0,
+    lately_seconds=300,
+    completed_today=9,
     last_completed_at=None,
     first_try_share=None,
     mean_retry_seconds=None,
@@ -72,6 +88,42 @@ PARKED = replace(OPEN, token_id=ACCOUNT, reason="404 token not accepted", waitin
 PAUSED = replace(
     OPEN, is_open=False, reason=None, is_paused=True, paused_until=ago(-60), paused_by="anna@desk"
 )
+
+
+TIMER = TimerSeen(
+    name="reconcile",
+    interval_seconds=1800,
+    due_at=ago(-900),
+    is_running=False,
+    runner="host:7",
+    started_at=ago(900),
+    ended_at=ago(890),
+    succeeded_at=ago(900),
+    result={"checked": 100},
+    error=None,
+    is_overdue=False,
+)
+TELEGRAM = TelegramSeen(
+    refused=None,
+    refused_at=None,
+    muted_until=None,
+    muted_by=None,
+    unsent=0,
+    oldest_unsent_at=None,
+)
+
+
+def judge(
+    numbers: Numbers,
+    daemons: tuple[DaemonSeen, ...] = (DAEMON,),
+    circuits: tuple[CircuitSeen, ...] = (),
+    timers: tuple[TimerSeen, ...] = (TIMER,),
+    telegram: TelegramSeen = TELEGRAM,
+    *,
+    lease_seconds: float = 60,
+) -> tuple[Verdict, tuple[str, ...]]:
+    limits = Limits(lease_seconds=lease_seconds)
+    return judge_all(numbers, daemons, circuits, timers, telegram, limits=limits)
 
 
 def due(seconds: float) -> Numbers:
@@ -125,7 +177,7 @@ def test_the_verdict_follows_from_the_numbers(
     circuits: tuple[CircuitSeen, ...],
     verdict: Verdict,
 ) -> None:
-    judged, reasons = judge(numbers, daemons, circuits, lease_seconds=60)
+    judged, reasons = judge(numbers, daemons, circuits)
     assert judged is verdict
     assert bool(reasons) is (verdict is not Verdict.OK)
 
@@ -136,33 +188,34 @@ def test_a_short_lease_does_not_shorten_the_patience_below_a_minute() -> None:
 
 
 def test_a_reason_says_what_waits_and_for_how_long() -> None:
-    _, [reason] = judge(due(300), (), (), lease_seconds=60)
+    _, [reason] = judge(due(300), (), ())
     assert reason == "rows due: 3, waiting for up to 300 s, and no daemon is running"
 
 
 def test_a_backlog_takes_what_is_due_at_the_present_rate() -> None:
     assert replace(due(1), completed_lately=150).backlog_seconds == 6
+    assert replace(due(1), completed_lately=150, lately_seconds=50).backlog_seconds == 1
     assert due(1).backlog_seconds is None
     assert IDLE.backlog_seconds == 0
 
 
 def test_an_open_circuit_says_why_and_what_waits_for_it() -> None:
-    _, [reason] = judge(IDLE, (DAEMON,), (OPEN,), lease_seconds=60)
+    _, [reason] = judge(IDLE, (DAEMON,), (OPEN,))
     assert "the service's circuit is open" in reason
     assert reason.endswith(": 503 turned away; 12 rows wait for the service")
-    _, [reason] = judge(IDLE, (DAEMON,), (PARKED,), lease_seconds=60)
+    _, [reason] = judge(IDLE, (DAEMON,), (PARKED,))
     assert reason == f"the account {ACCOUNT} is parked: 404 token not accepted; 1 row waits for it"
 
 
 def test_a_pause_says_until_when_and_by_whom() -> None:
-    _, [reason] = judge(IDLE, (DAEMON,), (PAUSED,), lease_seconds=60)
+    _, [reason] = judge(IDLE, (DAEMON,), (PAUSED,))
     assert reason == (
         "everything is paused until 2026-05-04 12:01:00 UTC by anna@desk; 12 rows wait for it"
     )
 
 
 def test_what_holds_rows_up_is_said_beside_a_standstill() -> None:
-    verdict, reasons = judge(due(300), (DAEMON,), (PARKED,), lease_seconds=60)
+    verdict, reasons = judge(due(300), (DAEMON,), (PARKED,))
     assert verdict is Verdict.STALLED
     assert [reason.split(":")[0] for reason in reasons] == [
         "rows due",
@@ -172,6 +225,54 @@ def test_what_holds_rows_up_is_said_beside_a_standstill() -> None:
 
 def test_many_parked_accounts_are_counted_and_not_recited() -> None:
     parked = tuple(replace(PARKED, token_id=f"account {n}") for n in range(100))
-    _, reasons = judge(IDLE, (DAEMON,), parked, lease_seconds=60)
+    _, reasons = judge(IDLE, (DAEMON,), parked)
     assert len(reasons) == NAMED_ACCOUNTS + 1
     assert reasons[-1] == "accounts parked or paused beside these: 95; 95 rows wait for them"
+
+
+# --- limits --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("numbers", "reason"),
+    [
+        (replace(IDLE, pending=1000), None),
+        (replace(IDLE, pending=1001), "backlog: 1001 rows are pending, more than 1000"),
+        (replace(IDLE, stale=2), "stale rows: 2, not done 6 h after their insert"),
+        (replace(IDLE, attempts=50, unproven=5), None),
+        (
+            replace(IDLE, attempts=50, unproven=6),
+            "failure rate: 12 %, 6 of 50 pushes in 30 min were not proven; the limit is 10 %",
+        ),
+        (replace(IDLE, attempts=LEAST_ATTEMPTS - 1, unproven=LEAST_ATTEMPTS - 1), None),
+    ],
+)
+def test_what_is_above_its_limit_is_a_reason(numbers: Numbers, reason: str | None) -> None:
+    expected = (Verdict.OK, ()) if reason is None else (Verdict.DEGRADED, (reason,))
+    assert judge(numbers) == expected
+
+
+def test_fewer_pushes_than_twenty_have_no_failure_rate() -> None:
+    assert replace(IDLE, attempts=20, unproven=5).failure_rate == 0.25
+    assert replace(IDLE, attempts=19, unproven=5).failure_rate is None
+
+
+def test_a_timer_that_is_overdue_is_a_reason_also_beside_a_standstill() -> None:
+    overdue = (replace(TIMER, due_at=ago(2000), is_overdue=True), replace(TIMER, name="cleanup"))
+    reason = "the timer reconcile is overdue by 2000 s"
+    assert judge(IDLE, timers=overdue) == (Verdict.DEGRADED, (reason,))
+    verdict, reasons = judge(due(121), timers=overdue)
+    assert (verdict, reasons[1:]) == (Verdict.STALLED, (reason,))
+
+
+def test_messages_that_nobody_gets_are_a_reason() -> None:
+    refused = replace(TELEGRAM, refused="401 Unauthorized", refused_at=ago(5))
+    assert judge(IDLE, telegram=refused) == (
+        Verdict.DEGRADED,
+        ("Telegram takes no messages from us: 401 Unauthorized",),
+    )
+
+
+def test_silence_that_somebody_wished_for_is_none() -> None:
+    muted = replace(TELEGRAM, muted_until=ago(-60), muted_by="anna@desk", unsent=3)
+    assert judge(IDLE, telegram=muted) == (Verdict.OK, ())

@@ -1,5 +1,6 @@
 """The questions that people ask about operations, and retry and cancel by hand."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,17 @@ from stocksync.operations.told import (
     operation_of,
     order_of,
 )
-from stocksync.verdict import CircuitSeen, DaemonSeen, Numbers, Snapshot, Standing, judge
+from stocksync.verdict import (
+    CircuitSeen,
+    DaemonSeen,
+    Limits,
+    Numbers,
+    Snapshot,
+    Standing,
+    TelegramSeen,
+    TimerSeen,
+    judge,
+)
 
 
 class Operations:
@@ -99,30 +110,46 @@ class Operations:
         """
         return await self._change("cancel", ids, by, reason)
 
-    async def status(self, *, lease_seconds: float) -> Standing:
-        """How the outbox stands; by `lease_seconds` one tells a standstill from a slow moment."""
-        [numbered], erring, due, held, seen, snapshots = await self._at_one_moment(
-            ("status",),
+    async def status(self, *, limits: Limits, with_census: bool = False) -> Standing:
+        """How the outbox stands, judged by these limits.
+
+        Costs what waits, and nothing for what is done; but `with_census`, which looks at every row
+        to count what is completed and cancelled.
+        """
+        answers = await self._at_one_moment(
+            *([("census",)] if with_census else []),
+            ("by_index",),
+            ("status", limits.stale_hours),
+            ("rates", limits.failure_rate_window_minutes),
             ("errors",),
             ("waiting",),
             ("circuits",),
             ("daemons",),
+            ("timer_seen",),
+            ("telegram",),
             ("oldest_snapshot",),
         )
-        numbers = _numbers(numbered, erring, due)
+        counted = answers.pop(0)[0] if with_census else {"completed": None, "cancelled": None}
+        _, [left], [rates], erring, due, held, seen, timed, [telegraph], snapshots = answers
+        numbers = _numbers({**counted, **left, **rates}, erring, due)
         waiting = {row["held_by"]: row["row_count"] for row in due}
         circuits = tuple(
             CircuitSeen(**row, waiting_rows=waiting.get(row["token_id"], 0)) for row in held
         )
         daemons = tuple(DaemonSeen(**row) for row in seen)
-        verdict, reasons = judge(numbers, daemons, circuits, lease_seconds=lease_seconds)
+        timers = tuple(_timer(row) for row in timed)
+        telegram = TelegramSeen(**telegraph)
+        verdict, reasons = judge(numbers, daemons, circuits, timers, telegram, limits=limits)
         return Standing(
             verdict=verdict,
             reasons=reasons,
             numbers=numbers,
             circuits=circuits,
             daemons=daemons,
+            timers=timers,
+            telegram=telegram,
             oldest_snapshot=next((Snapshot(**row) for row in snapshots), None),
+            limits=limits,
         )
 
     async def _at_one_moment(self, *questions: tuple[Any, ...]) -> list[list[Record]]:
@@ -179,7 +206,13 @@ def _nothing_done(asked: tuple[UUID, ...]) -> str:
     return "; nothing was changed" if len(asked) > 1 else ""
 
 
-def _numbers(counted: Record, erring: Sequence[Record], due: Sequence[Record]) -> Numbers:
+def _timer(row: Record) -> TimerSeen:
+    # The driver gives jsonb as its text.
+    result = None if row["result"] is None else json.loads(row["result"])
+    return TimerSeen(**{**row, "result": result})
+
+
+def _numbers(counted: dict[str, Any], erring: Sequence[Record], due: Sequence[Record]) -> Numbers:
     errors = {row["status"]: row["error"] for row in erring}
     held = [row for row in due if row["held_by"] is not None]
     free = next((row for row in due if row["held_by"] is None), None)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from stocksync.loop import UNTIL_WOKEN
 from stocksync.relay.line import Line
+from stocksync.relay.metering import Meter
 from stocksync.store import Claim, Place, Store
 
 # Claims wait in line for a quarter of a second at the service's pace: enough that no slot runs dry
@@ -39,6 +40,7 @@ class Claiming:
         on_held: Callable[[], Awaitable[None]],
         is_full: Callable[[], bool],
         bell: Bell | None,
+        meter: Meter,
         fewest: int,
         most: int,
         lease_seconds: float,
@@ -49,6 +51,7 @@ class Claiming:
         self._on_held = on_held
         self._is_full = is_full
         self._bell = bell
+        self._meter = meter
         self._fewest = min(fewest, most)
         self._most = most
         self._lease_seconds = lease_seconds
@@ -58,6 +61,8 @@ class Claiming:
         self._looked_everywhere_at = 0.0
         self._is_behind = True
         self._look_seconds = FIRST_LOOK_SECONDS
+        self.has_claimed = False
+        """The first claim was made, whatever it took."""
         line.target = self._fewest
 
     async def tick(self) -> float:
@@ -72,6 +77,8 @@ class Claiming:
         claim = await self._store.claim(
             limit=room, lease_seconds=self._lease_seconds, place=self._place
         )
+        self.has_claimed = True
+        self._meter.claimed(len(claim.pushes), seconds=time.monotonic() - now)
         if is_everywhere:
             self._looked_everywhere_at = now
         if claim.is_held:

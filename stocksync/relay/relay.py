@@ -9,9 +9,11 @@ from stocksync.backoff import Backoff
 from stocksync.circuits import Circuits
 from stocksync.database import describe
 from stocksync.loop import Loop
-from stocksync.model import Cause, Outcome, Push, Retry
+from stocksync.model import Cause, Done, Outcome, Push, Retry
 from stocksync.relay.claiming import Bell, Claiming
 from stocksync.relay.line import Line
+from stocksync.relay.metering import Meter, Uncounted
+from stocksync.relay.pace import Pace
 from stocksync.relay.ramp import Ramp
 from stocksync.relay.settling import BLOCKED_SECONDS, Settling, Tally
 from stocksync.relay.watching import HealthSaid, Watching
@@ -54,6 +56,7 @@ class Relay:
         rules: Rules,
         circuits: Circuits,
         bell: Bell | None,
+        meter: Meter | None = None,
         concurrency: int,
         claim_batch_size: int,
         lease_seconds: float,
@@ -66,9 +69,11 @@ class Relay:
         self._concurrency = concurrency
         self._lease_seconds = lease_seconds
         self._timeout_seconds = timeout_seconds
+        meter = meter or Uncounted()
 
         self._line = Line(on_half_empty=self.wake)
         self._ramp = Ramp(most=concurrency, failures=circuits.failures, on_step=self._line.poke)
+        self._pace = Pace(most=concurrency, on_step=self._line.poke)
         self._watching = Watching(
             circuits=circuits,
             line=self._line,
@@ -83,12 +88,15 @@ class Relay:
             on_held=self._watching.hold,
             is_full=lambda: self._settling.is_full,
             bell=bell,
+            meter=meter,
             fewest=concurrency,
             most=claim_batch_size,
             lease_seconds=lease_seconds,
             poll_interval_seconds=poll_interval_seconds,
         )
-        self._settling = Settling(store=store, line=self._line, on_settled=self._watching.told)
+        self._settling = Settling(
+            store=store, line=self._line, on_settled=self._watching.told, meter=meter
+        )
         self._claim_loop = Loop("claim", self._claiming.tick)
         self._settle_loop = Loop(
             # Outcomes hold leases: they are not let wait as long as other work.
@@ -110,9 +118,28 @@ class Relay:
         return self._settling.tally
 
     @property
+    def loops(self) -> list[Loop]:
+        """All that must get on."""
+        return [self._claim_loop, self._settle_loop, self._keep_loop]
+
+    @property
+    def has_claimed(self) -> bool:
+        """It has looked for due orders, and the database answered."""
+        return self._claiming.has_claimed
+
+    @property
+    def limit(self) -> int:
+        """Pushes at once that the service can do with, as found out so far."""
+        return self._pace.limit
+
+    @property
     def settled_at(self) -> float | None:
         """When something was last settled, by the monotonic clock."""
         return self._settling.settled_at
+
+    async def flush(self) -> None:
+        """Add what was done since the last time to the sums per minute, over all daemons."""
+        await self._settling.flush()
 
     def wake(self) -> None:
         """Rows may be due: look at once."""
@@ -180,18 +207,27 @@ class Relay:
 
     async def _work(self, slot: int) -> None:
         """One slot: takes the next waiting push as soon as it has ended one."""
-        while (held := await self._line.next(lambda: self._ramp.admits(slot))) is not None:
+        while (held := await self._line.next(lambda: self._admits(slot))) is not None:
             if held.lease_until - time.monotonic() < LEASE_MARGIN * self._timeout_seconds:
                 log.warning("relay.too_late_to_push", order_id=held.push.order_id)
                 await self._give_back([held.push])
             else:
                 await self._push(held.push)
 
+    def _admits(self, slot: int) -> bool:
+        return self._ramp.admits(slot) and self._pace.admits()
+
     async def _push(self, push: Push) -> None:
         started_at = time.monotonic()
         self.in_flight += 1
+        going = self._pace.begin(started_at)
+        hangs = asyncio.get_running_loop().call_later(
+            self._pace.patience_seconds, self._pace.excuse, going
+        )
+        is_proven = False
         try:
             outcome = await self._pusher.push(push)
+            is_proven = isinstance(outcome, Done)
         except asyncio.CancelledError:
             self._settling.add(self._rules.interrupted(push, duration_ms=_ms_since(started_at)))
             raise
@@ -205,6 +241,8 @@ class Relay:
             )
         finally:
             self.in_flight -= 1
+            hangs.cancel()
+            self._pace.end(going, is_proven=is_proven, now=time.monotonic())
         settlement = self._rules.settlement(push, outcome, duration_ms=_ms_since(started_at))
         self._ramp.count(is_proven=settlement.is_proven)
         self._settling.add(settlement, outcome)

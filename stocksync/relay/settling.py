@@ -11,8 +11,9 @@ from stocksync.circuit import Seen, seen
 from stocksync.loop import UNTIL_WOKEN
 from stocksync.model import Done, Outcome, Push, Refused, Retry, StocksyncError
 from stocksync.relay.line import Line
+from stocksync.relay.metering import Meter
 from stocksync.settlement import Settlement
-from stocksync.store import Settled, Store
+from stocksync.store import Counts, Settled, Store
 from stocksync.telemetry import get_logger
 
 log = get_logger()
@@ -44,12 +45,15 @@ class OnSettled(Protocol):
 class Settling:
     """The outcomes at hand; with a batch of them unwritten, nothing more is claimed."""
 
-    def __init__(self, *, store: Store, line: Line, on_settled: OnSettled) -> None:
+    def __init__(self, *, store: Store, line: Line, on_settled: OnSettled, meter: Meter) -> None:
         self._store = store
         self._line = line
         self._on_settled = on_settled
+        self._meter = meter
         self._outcomes: list[tuple[Settlement, Seen | None]] = []
         self._one_at_a_time = asyncio.Lock()
+        self._unwritten = Counts()
+        self._completed_at = 0.0
         self.tally = Tally()
         self.settled_at: float | None = None
         """When something was last settled, by the monotonic clock."""
@@ -65,11 +69,13 @@ class Settling:
 
     def add(self, settlement: Settlement, outcome: Outcome | None = None) -> None:
         """Settle this with the next statement; no outcome: the push was broken off."""
+        self._meter.pushed(outcome, seconds=settlement.duration_ms / 1000)
         if outcome is None:
             self._outcomes.append((settlement, None))
         else:
             self._outcomes.append((settlement, seen(settlement.push, outcome)))
-            self._count(settlement, outcome)
+            self._count_push(settlement)
+            self._tell_push(settlement, outcome)
 
     async def tick(self) -> float:
         """Settle what is at hand."""
@@ -88,16 +94,39 @@ class Settling:
             batch = self._outcomes[:SETTLE_LIMIT]
             if not batch:
                 return False
+            began_at = time.monotonic()
             settled = await self._write([settlement for settlement, _ in batch])
+            self._meter.settled(settled, seconds=time.monotonic() - began_at)
             self._outcomes[: len(batch)] = [
                 (_left(settlement, settled.blocked), None)
                 for settlement, _ in batch
                 if settled.blocked and any(row.id in settled.blocked for row in settlement.rows)
             ]
         self.settled_at = time.monotonic()
-        self._tell(settled, batch)
+        self._count_rows(settled)
+        self._tell_rows(settled, batch)
         await self._on_settled([each for _, each in batch if each], is_clean=settled.is_clean)
         return bool(settled.blocked)
+
+    async def flush(self) -> None:
+        """Add what was counted since the last time to the present minute, over all daemons.
+
+        A SIGKILL loses what was done since the last beat, and no more.
+        """
+        counts, self._unwritten = self._unwritten, Counts()
+        if counts == Counts():
+            return
+        try:
+            await self._store.add_to_minute(
+                counts,
+                completed_ago_seconds=(
+                    time.monotonic() - self._completed_at if counts.rows_completed else None
+                ),
+            )
+        except BaseException:
+            # Next time, with what comes until then.
+            self._unwritten = self._unwritten.plus(counts)
+            raise
 
     @property
     def held(self) -> list[Push]:
@@ -114,19 +143,39 @@ class Settling:
             if len(batch) == 1:
                 # A bug: written never, so its lease runs out and its order is pushed again.
                 log.exception("relay.cannot_settle", order_id=batch[0].push.order_id)
-                return Settled(
-                    lost_rows=0, blocked=frozenset(), given_up=frozenset(), is_clean=True
-                )
+                return Settled()
             # One of them holds up all others: find it.
-            each_settled = [await self._write([each]) for each in batch]
-            return Settled(
-                lost_rows=sum(settled.lost_rows for settled in each_settled),
-                blocked=frozenset().union(*(settled.blocked for settled in each_settled)),
-                given_up=frozenset().union(*(settled.given_up for settled in each_settled)),
-                is_clean=all(settled.is_clean for settled in each_settled),
-            )
+            settled = Settled()
+            for each in batch:
+                settled = settled.plus(await self._write([each]))
+            return settled
 
-    def _count(self, settlement: Settlement, outcome: Outcome) -> None:
+    def _count_push(self, settlement: Settlement) -> None:
+        counts = Counts(orders_pushed=settlement.is_proven)
+        if not settlement.push.is_probe:
+            counts = replace(
+                counts,
+                attempts=1,
+                unproven=not settlement.is_proven,
+                push_ms=settlement.duration_ms,
+                slowest_push_ms=settlement.duration_ms,
+            )
+        self._unwritten = self._unwritten.plus(counts)
+
+    def _count_rows(self, settled: Settled) -> None:
+        if settled.completed_ages:
+            self._completed_at = time.monotonic()
+        self._unwritten = self._unwritten.plus(
+            Counts(
+                rows_completed=len(settled.completed_ages),
+                rows_first_try=settled.first_tries,
+                retried_seconds=settled.retried_seconds,
+                rows_failed=len(settled.given_up),
+                row_retries=settled.row_retries,
+            )
+        )
+
+    def _tell_push(self, settlement: Settlement, outcome: Outcome) -> None:
         match outcome:
             case Done():
                 self.tally.proven += 1
@@ -145,7 +194,7 @@ class Settling:
             reason=outcome.reason,
         )
 
-    def _tell(self, settled: Settled, batch: Sequence[tuple[Settlement, Seen | None]]) -> None:
+    def _tell_rows(self, settled: Settled, batch: Sequence[tuple[Settlement, Seen | None]]) -> None:
         log.debug("relay.settled", orders=len(batch))
         if settled.lost_rows:
             self.tally.lost += settled.lost_rows

@@ -1,152 +1,27 @@
-"""Verdict: whether the outbox moves, from its numbers. Pure: no I/O."""
+"""Judging: the verdict and its reasons, one line each (README: "The verdict")."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from enum import StrEnum
+
+from stocksync.verdict.numbers import Limits, Numbers
+from stocksync.verdict.seen import CircuitSeen, DaemonSeen, Snapshot, TelegramSeen, TimerSeen
 
 # A backlog younger than this is no standstill, however short the lease.
 SHORTEST_STANDSTILL_SECONDS = 60.0
-# What `Numbers.completed_lately` counts.
-LATELY_SECONDS = 300.0
 # Parked and paused accounts that are reasons by name; the others are counted.
 NAMED_ACCOUNTS = 5
 
 
 class Verdict(StrEnum):
-    """What on-call has to know first (README: "The verdict")."""
+    """What on-call has to know first."""
 
     OK = "OK"
     DEGRADED = "DEGRADED"
     """Rows flow, or will again by themselves; something is not as it should be."""
     STALLED = "STALLED"
     """Rows are due and nothing happens."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Numbers:
-    """The outbox in numbers, at one moment."""
-
-    pending: int
-    processing: int
-    completed: int
-    failed: int
-    cancelled: int
-    due_rows: int
-    """That may be claimed: pending rows whose time has come, and rows whose lease ran out."""
-    due_orders: int
-    """That may be claimed: orders to be pushed again whose time has come."""
-    oldest_due_at: datetime | None
-    """When the first of both came due."""
-    claimable_since: datetime | None
-    """Since when the first of both may be claimed: it is due, and no pause holds it up."""
-    waiting_rows: int
-    """Due as well, but held up by a circuit or a pause; so are:"""
-    waiting_orders: int
-    next_due_at: datetime | None
-    """When the next pending row comes due; None: there is none to come."""
-    retrying: int
-    """Pending rows that failed before."""
-    next_retry_at: datetime | None
-    """When the first of them is due, or since when."""
-    retry_error: str | None
-    """The most frequent error among them."""
-    failed_error: str | None
-    """The most frequent error among the failed."""
-    completed_lately: int
-    """Within the last five minutes."""
-    last_completed_at: datetime | None
-    first_try_share: float | None
-    """Of the rows completed within a day, those that took one attempt; None: there are none."""
-    mean_retry_seconds: float | None
-    """From insert to completion of the others; None: there are none."""
-    orders_to_push_again: int
-    ambiguous_orders: int
-    now: datetime
-
-    @property
-    def oldest_due_seconds(self) -> float | None:
-        """How long something that may be claimed has been due; None: nothing is."""
-        return None if self.oldest_due_at is None else self._ago(self.oldest_due_at)
-
-    @property
-    def claimable_seconds(self) -> float | None:
-        """How long something may have been claimed and was not; None: nothing is due."""
-        return None if self.claimable_since is None else self._ago(self.claimable_since)
-
-    @property
-    def completed_per_second(self) -> float:
-        """Over the last five minutes."""
-        return self.completed_lately / LATELY_SECONDS
-
-    @property
-    def backlog_seconds(self) -> float | None:
-        """How long what may be claimed takes at the present rate; None: nothing moves."""
-        if not self.due_rows:
-            return 0.0
-        return self.due_rows / self.completed_per_second if self.completed_lately else None
-
-    def _ago(self, at: datetime) -> float:
-        return (self.now - at).total_seconds()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitSeen:
-    """A circuit that is open or paused, for people."""
-
-    token_id: str
-    """'' is the service's."""
-    is_open: bool
-    reason: str | None
-    opened_at: datetime | None
-    probes: int
-    """Since it opened."""
-    probe_at: datetime | None
-    """The next probe, not before."""
-    is_probing: bool
-    """A probe is in flight."""
-    is_paused: bool
-    paused_until: datetime | None
-    paused_by: str | None
-    waiting_rows: int | None = None
-    """Due rows that it holds up, but for those that another circuit does; None: not counted."""
-
-    @property
-    def is_service(self) -> bool:
-        """Of the service, or, as a pause, of all; otherwise of an account."""
-        return not self.token_id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DaemonSeen:
-    """A daemon as it last said of itself."""
-
-    host: str
-    pid: int
-    version: str
-    started_at: datetime
-    seen_seconds: float
-    """Since it was last seen."""
-    is_alive: bool
-    is_listening: bool | None
-    """None: it is set to poll only."""
-    in_flight: int
-    settled_at: datetime | None
-
-    @property
-    def name(self) -> str:
-        """Who it is, as the log has it."""
-        return f"{self.host}:{self.pid}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """A session of the same database that keeps dead rows from being cleaned away."""
-
-    pid: int
-    application_name: str | None
-    state: str | None
-    age_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +34,12 @@ class Standing:
     circuits: tuple[CircuitSeen, ...]
     """Those that are open or paused."""
     daemons: tuple[DaemonSeen, ...]
+    timers: tuple[TimerSeen, ...]
+    """Those that a daemon has set, by name."""
+    telegram: TelegramSeen
     oldest_snapshot: Snapshot | None
+    limits: Limits
+    """By which it was judged."""
 
     @property
     def has_daemon(self) -> bool:
@@ -171,12 +51,20 @@ def judge(
     numbers: Numbers,
     daemons: tuple[DaemonSeen, ...],
     circuits: tuple[CircuitSeen, ...],
+    timers: tuple[TimerSeen, ...],
+    telegram: TelegramSeen,
     *,
-    lease_seconds: float,
+    limits: Limits,
 ) -> tuple[Verdict, tuple[str, ...]]:
-    """The verdict and its reasons, one line each (README: "The verdict")."""
-    degraded = (*_held_up(circuits), *_deaf(daemons))
-    if stalled := _standstill(numbers, daemons, circuits, lease_seconds=lease_seconds):
+    """The verdict, and why it is not OK."""
+    degraded = (
+        *_held_up(circuits),
+        *_above_limits(numbers, limits),
+        *_deaf(daemons),
+        *_overdue(timers, numbers),
+        *_refused(telegram),
+    )
+    if stalled := _standstill(numbers, daemons, circuits, lease_seconds=limits.lease_seconds):
         return Verdict.STALLED, (stalled, *degraded)
     return (Verdict.DEGRADED, degraded) if degraded else (Verdict.OK, ())
 
@@ -221,7 +109,7 @@ def _settled_within(
 ) -> bool:
     # A daemon that stopped in order is forgotten; what it completed is not.
     times = [numbers.last_completed_at, *(daemon.settled_at for daemon in daemons)]
-    return any(at and (numbers.now - at).total_seconds() <= limit_seconds for at in times)
+    return any(at and numbers.ago(at) <= limit_seconds for at in times)
 
 
 def _held_up(circuits: tuple[CircuitSeen, ...]) -> Iterable[str]:
@@ -264,3 +152,32 @@ def _deaf(daemons: tuple[DaemonSeen, ...]) -> Iterable[str]:
     for daemon in daemons:
         if daemon.is_alive and daemon.is_listening is False:
             yield f"the daemon {daemon.name} does not hear of new rows: it finds them by polling"
+
+
+def _above_limits(numbers: Numbers, limits: Limits) -> Iterable[str]:
+    if numbers.pending > limits.max_pending:
+        yield f"backlog: {numbers.pending} rows are pending, more than {limits.max_pending}"
+    if numbers.stale:
+        yield f"stale rows: {numbers.stale}, not done {limits.stale_hours} h after their insert"
+    rate = numbers.failure_rate
+    if rate is not None and rate > limits.failure_rate_threshold:
+        yield (
+            f"failure rate: {_percent(rate)}, {numbers.unproven} of {numbers.attempts} pushes in "
+            f"{limits.failure_rate_window_minutes} min were not proven; "
+            f"the limit is {_percent(limits.failure_rate_threshold)}"
+        )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _overdue(timers: tuple[TimerSeen, ...], numbers: Numbers) -> Iterable[str]:
+    for timer in timers:
+        if timer.is_overdue:
+            yield f"the timer {timer.name} is overdue by {numbers.ago(timer.due_at):.0f} s"
+
+
+def _refused(telegram: TelegramSeen) -> Iterable[str]:
+    if telegram.refused is not None:
+        yield f"Telegram takes no messages from us: {telegram.refused}"

@@ -1,9 +1,9 @@
-"""Store: the transitions of rows. One transition, one method, one statement in `sql/queries/`."""
+"""The transitions of rows. One transition, one method, one statement in `sql/queries/`."""
 
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,56 +11,10 @@ from uuid import UUID, uuid4
 from stocksync.database import Database
 from stocksync.model import ClaimedRow, Push
 from stocksync.settlement import Settlement
+from stocksync.store.told import Claim, Counts, Place, Rescued, Settled
 
 # Enough to clear what a dead daemon held in one go; the next round takes the rest.
 RESCUE_LIMIT = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a claim begins to look.
-
-    `after`: accounts take turns, this one had the last. `heads`: look at these accounts only, each
-    from its place in the queue on; empty: look at everything.
-    """
-
-    after: str = ""
-    heads: dict[str, tuple[datetime, int]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """What a claim took."""
-
-    pushes: tuple[Push, ...]
-    lease_until: float
-    """By this host's monotonic clock, in seconds; the database's lease ends no earlier."""
-    next_place: Place
-    """Where the next claim may begin."""
-    is_held: bool
-    """The service's circuit is open, or all is paused: nothing goes but probes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
-    """What became of a settlement."""
-
-    lost_rows: int
-    """Rows that somebody else holds by now."""
-    blocked: frozenset[UUID]
-    """Rows that somebody else has locked: to be settled later."""
-    given_up: frozenset[UUID]
-    """Rows that are failed now."""
-    is_clean: bool
-    """False: circuits have something against the service or an account that was proven now."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rescued:
-    """Rows and orders whose lease had expired."""
-
-    row_count: int
-    order_count: int
 
 
 class Store:
@@ -143,6 +97,10 @@ class Store:
             blocked=frozenset(row["blocked_ids"]),
             given_up=frozenset(row["given_up_ids"] or ()),
             is_clean=row["is_clean"],
+            completed_ages=tuple(row["completed_ages"]),
+            first_tries=row["first_tries"],
+            retried_seconds=row["retried_seconds"],
+            row_retries=row["row_retries"],
         )
 
     async def release(self, pushes: Sequence[Push]) -> None:
@@ -161,6 +119,10 @@ class Store:
         row = await self._database.fetchrow("rescue", RESCUE_LIMIT, self._by)
         assert row is not None  # noqa: S101 - the function always answers
         return Rescued(row_count=row["row_count"], order_count=row["order_count"])
+
+    async def add_to_minute(self, counts: Counts, *, completed_ago_seconds: float | None) -> None:
+        """Add what was done to the present minute; the last row was completed so long ago."""
+        await self._database.fetch("minutes_add", *astuple(counts), completed_ago_seconds)
 
 
 def _own_action(settlement: Settlement) -> str:

@@ -1,0 +1,2 @@
+-- Forgets the timer $1.
+DELETE FROM :"schema".stock_sync_timers WHERE name = $1

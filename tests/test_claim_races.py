@@ -104,6 +104,46 @@ async def test_a_claimer_that_waited_sees_what_was_claimed_meanwhile(
     await two.commit()
 
 
+async def test_an_order_that_gets_a_due_row_while_it_is_claimed_for_its_own_sake_is_claimed_once(
+    store: Store, outbox: Outbox, connections: list["Connection[asyncpg.Record]"]
+) -> None:
+    await outbox.insert()
+    await settle(store, await claim(store))
+    await outbox.connection.execute(
+        "INSERT INTO stock_sync_orders (order_id, token_id, push_due_at)"
+        " SELECT order_id, token_id, now() FROM pending_stock_operations"
+    )
+    await pause_the_claim_before_its_due_rows(outbox)
+    producer, holder, _ = connections
+    late = producer.transaction()
+    await late.start()
+    row_id = await Outbox(producer).insert()
+    await holder.execute("SELECT pg_advisory_lock(1)")
+    claiming = asyncio.create_task(claim(store))
+    # It has noted the order to be pushed again, and will look for rows that were due by then.
+    await until_somebody_waits_for_a_lock(outbox)
+    await late.commit()
+    await holder.execute("SELECT pg_advisory_unlock(1)")
+    [push] = await claiming
+    assert [row.id for row in push.rows] == [row_id]
+    assert push.attempt == 0, "it goes for its own sake as well"
+    assert await settle(store, [push]) == 0
+    assert await outbox.statuses() == {"completed": 2}
+    assert await outbox.order() is None
+
+
+async def pause_the_claim_before_its_due_rows(outbox: Outbox) -> None:
+    """Let every claim wait for the advisory lock 1 between its two lists of orders."""
+    function = "stock_sync_due_accounts"
+    await outbox.connection.execute(
+        f"ALTER FUNCTION {function} RENAME TO due_accounts_at_once;"
+        f" CREATE FUNCTION {function}(a text, b integer, c timestamptz, d boolean)"
+        " RETURNS text[] LANGUAGE plpgsql AS $$ BEGIN"
+        " PERFORM pg_advisory_xact_lock_shared(1);"
+        " RETURN due_accounts_at_once(a, b, c, d); END $$"
+    )
+
+
 async def test_the_second_oldest_row_is_no_way_in(
     store: Store, outbox: Outbox, connections: list["Connection[asyncpg.Record]"]
 ) -> None:

@@ -3,8 +3,11 @@
 import asyncio
 import time
 
+import pytest
+
 from stocksync.backoff import Backoff
 from stocksync.loop import UNTIL_WOKEN, Loop
+from stocksync.model import DatabaseUnavailable, ServiceUnavailable
 
 QUICK = Backoff(initial_seconds=0.001, max_seconds=0.001)
 
@@ -87,6 +90,28 @@ async def test_a_wake_does_not_shorten_the_rest_after_an_error() -> None:
             await asyncio.sleep(0.001)
     assert began[1] - began[0] >= 0.2
     await stop(loop, running)
+
+
+@pytest.mark.parametrize("failures", [1, 5, 10, 1000])
+def test_a_database_that_is_away_is_looked_for_every_other_second_however_long_it_is_away(
+    failures: int,
+) -> None:
+    loop = Loop("test", nothing, backoff=Backoff(initial_seconds=60, max_seconds=3600))
+    rests = {loop._after(DatabaseUnavailable("away"), failures) for _ in range(50)}
+    assert 0.05 <= min(rests) <= max(rests) <= 2
+    assert len(rests) > 1, "loops and daemons that failed together do not come back together"
+
+
+@pytest.mark.parametrize("error", [ServiceUnavailable("away"), ZeroDivisionError()])
+def test_all_other_errors_rest_as_long_as_the_loop_was_told(error: Exception) -> None:
+    exact = Backoff(initial_seconds=60, max_seconds=3600, jitter=False)
+    loop = Loop("test", nothing, backoff=exact)
+    assert [loop._after(error, n) for n in (1, 2, 100)] == [60, 120, 3600]
+
+
+async def nothing() -> float:
+    """Tick for the sake of those who need a loop."""
+    return UNTIL_WOKEN
 
 
 async def test_stop_cuts_a_long_rest_short() -> None:

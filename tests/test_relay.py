@@ -11,6 +11,7 @@ from stocksync.database import Database
 from stocksync.demo.microservice import Effect, Fault, Matches, StandIn
 from stocksync.model import Cause, Retry
 from stocksync.relay.line import Line
+from stocksync.relay.metering import Uncounted
 from stocksync.relay.settling import Settling
 from stocksync.store import Store
 from tests.outbox import Outbox
@@ -115,7 +116,7 @@ async def test_never_more_than_concurrency_in_flight_and_never_two_of_an_order(
             for _ in range(20):
                 await outbox.insert_orders(10, token_id=TOKEN_ID)
             await until_all(outbox, "completed")
-        assert stand_in.record.most_in_flight == 3
+        assert 1 < stand_in.record.most_in_flight <= 3
         assert stand_in.record.overlaps == []
 
 
@@ -272,7 +273,10 @@ async def test_an_outcome_that_cannot_be_written_does_not_hold_up_the_others(
 ) -> None:
     await outbox.insert_orders(3)
     settling = Settling(
-        store=store, line=Line(on_half_empty=lambda: None), on_settled=nobody_listens
+        store=store,
+        line=Line(on_half_empty=lambda: None),
+        on_settled=nobody_listens,
+        meter=Uncounted(),
     )
     for push in await claim(store):
         # Postgres takes no NUL in a text.

@@ -178,7 +178,7 @@ async def test_another_schema_is_made_and_used(empty_dsn: str) -> None:
     tables = await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'stock'")
     strays = await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
     await connection.close()
-    assert (tables, strays) == (6, 0)
+    assert (tables, strays) == (12, 0)
 
 
 async def test_tables_of_these_names_that_are_not_ours_are_refused(

@@ -2,14 +2,17 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from stocksync.circuit import Kind, Seen
+from stocksync.circuits import SERVICE, Circuits
 from stocksync.database import Database
 from stocksync.model import Outcome, Push
 from stocksync.store import Place, Store
 from tests.outbox import ACCOUNT, OTHER_ACCOUNT, Outbox, account
-from tests.settling import DONE, REFUSED, RETRY, TIMEOUT, claim, settle, settlement
+from tests.settling import AWAY, DONE, REFUSED, RETRY, TIMEOUT, claim, settle, settlement
 
 
 def orders(pushes: list[Push]) -> list[str]:
@@ -204,6 +207,22 @@ async def test_a_failure_counts_only_for_the_rows_that_were_due(
     assert row["error_message"] is None
     assert await outbox.actions(due) == ["retry"]
     assert await outbox.actions(early) == []
+
+
+async def test_a_failure_of_the_environment_counts_once_until_something_is_proven(
+    store: Store, outbox: Outbox
+) -> None:
+    async def retries_after_failure() -> int:
+        await outbox.make_due()
+        await settle(store, await claim(store), AWAY)
+        count: int = (await outbox.row(row_id))["retry_count"]
+        return count
+
+    row_id = await outbox.insert()
+    assert [await retries_after_failure() for _ in range(3)] == [1, 1, 1]
+    await outbox.insert("another")
+    await settle(store, await claim(store))
+    assert [await retries_after_failure() for _ in range(3)] == [2, 2, 2]
 
 
 async def test_max_2_is_three_attempts_and_2_in_the_column(store: Store, outbox: Outbox) -> None:
@@ -565,3 +584,72 @@ async def test_a_database_with_another_isolation_level_by_default_is_served_too(
             pushes = await claim(store)
             assert len(pushes) == 1
             await store.release(pushes)
+
+
+# --- probes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of", [SERVICE, ACCOUNT], ids=["service", "account"])
+async def test_probes_go_one_second_after_it_opened_and_then_doubling_up_to_thirty(
+    store: Store, database: Database, outbox: Outbox, of: str
+) -> None:
+    async def circuit(what: str) -> Any:  # noqa: ANN401 - SQL's type
+        return await outbox.connection.fetchval(
+            f"SELECT {what} FROM stock_sync_circuits WHERE token_id = $1 AND is_open", of
+        )
+
+    await outbox.insert_orders(10)
+    kind = Kind.FAILED if of == SERVICE else Kind.TOKEN
+    failure = Seen(account=ACCOUNT, order="order-1", kind=kind, reason="a test")
+    await Circuits(database=database, failures=1).feed([failure])
+    assert await circuit("probe_at - opened_at") == timedelta(seconds=1)
+
+    distances = []
+    for _ in range(7):
+        await outbox.connection.execute(
+            "UPDATE stock_sync_circuits SET probe_at = now() + interval '1 hour'"
+        )
+        assert await claim(store) == [], "not before its time"
+        await outbox.connection.execute("UPDATE stock_sync_circuits SET probe_at = now()")
+        [probe] = await claim(store, lease_seconds=60)
+        assert probe.is_probe
+        # The row's lease and the next probe are counted from the same moment.
+        claimed_at = (await outbox.row(probe.rows[0].id))["lease_until"] - timedelta(seconds=60)
+        distances.append((await circuit("probe_at") - claimed_at).total_seconds())
+        await settle(store, [probe], AWAY)
+    assert distances == [2, 4, 8, 16, 30, 30, 30]
+    assert {row["retry_count"] for row in await outbox.rows()} == {0}, "a probe is no retry"
+
+
+async def test_a_probe_that_hangs_or_whose_daemon_died_holds_up_the_next_for_half_a_lease(
+    store: Store, database: Database, outbox: Outbox
+) -> None:
+    await outbox.insert_orders(2)
+    failure = Seen(account=ACCOUNT, order="order-1", kind=Kind.FAILED, reason="a test")
+    await Circuits(database=database, failures=1).feed([failure])
+    probe_now = "UPDATE stock_sync_circuits SET probe_at = now()"
+    await outbox.connection.execute(probe_now)
+    [probe] = await claim(store, lease_seconds=60)
+    await outbox.connection.execute(probe_now)
+    assert await claim(store) == []
+    lease_until = (await outbox.row(probe.rows[0].id))["lease_until"]
+    probe_until = await outbox.connection.fetchval("SELECT probe_until FROM stock_sync_circuits")
+    assert lease_until - probe_until == timedelta(seconds=30)
+    await outbox.connection.execute("UPDATE stock_sync_circuits SET probe_until = now()")
+    [other] = await claim(store)
+    assert other.order_id != probe.order_id
+
+
+@pytest.mark.parametrize("kind", [Kind.FAILED, Kind.TOKEN])
+async def test_a_failure_settled_just_before_the_circuit_opened_does_not_wait_for_its_retry(
+    store: Store, database: Database, outbox: Outbox, kind: Kind
+) -> None:
+    circuits = Circuits(database=database, failures=1)
+    row_ids = [await outbox.insert(order_id) for order_id in ("opens it", "comes late")]
+    await settle(store, await claim(store), AWAY)
+    for order_id in ("opens it", "comes late"):
+        await circuits.feed([Seen(account=ACCOUNT, order=order_id, kind=kind, reason="a test")])
+    for row_id in row_ids:
+        assert (await outbox.row(row_id))["next_retry_at"] <= await outbox.connection.fetchval(
+            "SELECT clock_timestamp()"
+        )

@@ -1,6 +1,7 @@
 """One call of the microservice: one deadline, bounded, and a failure that says if it was sent."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,7 +57,8 @@ class Gateway:
     `concurrency` is how many pushes run at once; reads beside them have room too. Nothing is tried
     twice but refused credentials: what cannot be reached now cannot be a millisecond later, and
     waiting longer would be waiting inside a lease; outbox and circuit wait better.
-    `transport` is the seam for tests.
+    `clock` gives the database's time, seconds since 1970: a host's own may be wrong. `transport` is
+    the seam for tests.
     """
 
     def __init__(
@@ -66,12 +68,14 @@ class Gateway:
         credentials: Credentials,
         timeout_seconds: float,
         concurrency: int,
+        clock: Callable[[], float] = time.time,
         transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
     ) -> None:
         self._url = httpx.URL(base_url)
         self.base_url = base_url
         self._path = self._url.raw_path.decode().rstrip("/")
         self._credentials = credentials
+        self._clock = clock
         self._timeout_seconds = timeout_seconds
         make = transport or _transports(self._url)
         count = concurrency + CONNECTIONS_BESIDE_PUSHES
@@ -113,7 +117,7 @@ class Gateway:
             order_id=push.order_id,
             flag=push.flag,
             secrets=self._credentials.secrets,
-            now=datetime.now(UTC),
+            now=datetime.fromtimestamp(self._clock(), UTC),
         )
 
     async def read_flag(self, *, token_id: str, order_id: str) -> bool:

@@ -173,7 +173,8 @@ class Relay:
             log.warning("relay.interrupted", pushes=self.in_flight)
             for each in unfinished:
                 each.cancel()
-            await asyncio.wait(unfinished)
+            # A frozen database holds up the cancelling of a claim, too.
+            await asyncio.wait(unfinished, timeout=LAST_WORDS_SECONDS)
         self._keep_loop.stop()
         # One of the two failing shall not take the other away. What is left behind loses its lease,
         # and another daemon takes it as ambiguous.

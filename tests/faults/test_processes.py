@@ -2,19 +2,23 @@
 
 import asyncio
 import random
+import resource
+import shutil
 import signal
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import asyncpg
 import pytest
 
+from stocksync import schema, statements
 from stocksync.demo.microservice import Effect, Fault, StandIn
-from tests.daemons import running_daemon
+from tests.daemons import Daemon, running_daemon
 from tests.faults.conftest import PATIENT, through
 from tests.faults.proxy import Proxy
 from tests.outbox import Outbox
-from tests.relaying import until, until_all
+from tests.relaying import running_relay, until, until_all, until_async
 from tests.service import OTHER_TOKEN_ID, TOKEN_ID, running_stand_in
 
 KILLS = 4
@@ -69,13 +73,30 @@ async def test_sigterm_while_the_service_hangs_ends_within_the_grace_and_gives_a
     assert sum(row["attempts"] for row in await outbox.rows()) == 8
 
 
-@pytest.mark.parametrize("fault", ["refuse", pytest.param("freeze", marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("fault", "last_words", "exit_code"),
+    [
+        # In order: it could not say what came of its pushes, and said that.
+        ("refuse", "relay.left_unsettled", 0),
+        # Not even the end of its connections was answered: it cut itself off.
+        pytest.param("freeze", "daemon.cannot_stop_in_order", 1, marks=pytest.mark.soak),
+    ],
+)
 async def test_sigterm_while_the_database_is_away_ends_within_the_grace_and_a_little(
-    dsn: str, outbox: Outbox, stand_in: StandIn, way_to_database: Proxy, fault: str
+    dsn: str,
+    outbox: Outbox,
+    stand_in: StandIn,
+    way_to_database: Proxy,
+    fault: str,
+    last_words: str,
+    exit_code: int,
 ) -> None:
     stand_in.inject(HANG)
     with running_daemon(
-        through(way_to_database, dsn), stand_in.url, SHUTDOWN_GRACE_SECONDS=str(GRACE_SECONDS)
+        through(way_to_database, dsn),
+        stand_in.url,
+        SHUTDOWN_GRACE_SECONDS=str(GRACE_SECONDS),
+        **PATIENT,
     ) as daemon:
         await outbox.insert_orders(30, token_id=TOKEN_ID)
         await until(lambda: len(stand_in.record.received) == 8)
@@ -83,14 +104,71 @@ async def test_sigterm_while_the_database_is_away_ends_within_the_grace_and_a_li
         stand_in.lift()
         asked_at = time.monotonic()
         daemon.signal(signal.SIGTERM)
-        # 1 when it had to end itself, because not even its farewell was answered.
-        assert await daemon.exit_code() in (0, 1)
+        assert await daemon.exit_code() == exit_code
         assert time.monotonic() - asked_at < GRACE_SECONDS + FAREWELL_SECONDS
-        assert "relay.left_unsettled" in {event["event"] for event in daemon.events()}
-    # It did not say what came of them: they wait for the lease.
+        assert last_words in {event["event"] for event in daemon.events()}
+    # What it could not say is found by whoever comes next, when the leases are over.
+    await outbox.expire_leases()
     with running_daemon(dsn, stand_in.url):
         await until_all(outbox, "completed")
     assert stand_in.record.overlaps == []
+
+
+async def test_out_of_memory_one_of_two_daemons_leaves_its_work_to_the_other(
+    dsn: str, outbox: Outbox, stand_in: StandIn
+) -> None:
+    with (
+        running_daemon(dsn, stand_in.url) as poor,
+        running_daemon(dsn, stand_in.url) as rich,
+    ):
+        for daemon in (poor, rich):
+            await daemon.until_logged("daemon.started")
+        # Not a page more than it has: what is too large for those fails.
+        set_memory_limit(poor, 1)
+        orders = 0
+        async with asyncio.timeout(20):
+            while "MemoryError" not in poor.log() and poor.process.poll() is None:
+                await outbox.insert_units(5_000, f"large-{orders}", TOKEN_ID)
+                await outbox.insert(f"small-{orders}", OTHER_TOKEN_ID)
+                orders += 1
+                await until_claimed(outbox)
+        # What it had claimed and could not read waits for its lease.
+        await until_all(outbox, "completed")
+        assert len(stand_in.microservice.flags) == 2 * orders
+        assert all(row.is_stock_updated for row in stand_in.microservice.flags.values())
+        assert stand_in.record.overlaps == []
+        assert await completed_twice(outbox) == 0
+
+        rich.signal(signal.SIGTERM)
+        assert await rich.exit_code() == 0
+        # Ended by its want of memory, or as good as new when there is some again; nothing between.
+        if poor.process.poll() is None:
+            set_memory_limit(poor, resource.RLIM_INFINITY)
+            await outbox.insert("another", TOKEN_ID)
+            await until_all(outbox, "completed")
+
+
+async def until_claimed(outbox: Outbox) -> None:
+    """Wait until nothing is pending: it is in somebody's hands, or done."""
+
+    async def is_so() -> bool:
+        return "pending" not in await outbox.statuses()
+
+    await until_async(is_so)
+
+
+def set_memory_limit(daemon: Daemon, limit_bytes: int) -> None:
+    """Let the process have no more address space than this, or than it has by now."""
+    resource.prlimit(daemon.process.pid, resource.RLIMIT_AS, (limit_bytes, resource.RLIM_INFINITY))
+
+
+async def completed_twice(outbox: Outbox) -> int:
+    """How many operations were completed more than once, by their logs."""
+    count: int = await outbox.connection.fetchval(
+        "SELECT count(*) FROM (SELECT operation_id FROM stock_synchronization_logs"
+        " WHERE action = 'completed' GROUP BY operation_id HAVING count(*) > 1) t"
+    )
+    return count
 
 
 @pytest.mark.soak
@@ -118,7 +196,7 @@ async def test_twenty_daemons_started_at_once_migrate_once_and_share_the_work(
             assert await daemon.exit_code() == 0
         logged = [event for daemon in daemons for event in daemon.events()]
     migrated = [event["migration"] for event in logged if event["event"] == "daemon.migrated"]
-    assert len(migrated) == len(set(migrated)) > 0
+    assert sorted(migrated) == sorted(each.name for each in schema.migrations()), "each once"
     assert stand_in.record.overlaps == []
     assert len(stand_in.record.received) == 200
 
@@ -137,3 +215,18 @@ async def test_an_older_daemon_goes_on_beside_a_newer_schema(
         await outbox.insert_orders(20, token_id=TOKEN_ID)
         await until_all(outbox, "completed")
         assert not [e for e in daemon.events() if e["level"] in ("warning", "error")]
+
+
+async def test_an_upgrade_that_takes_the_statements_away_under_a_daemon_is_not_noticed(
+    dsn: str, outbox: Outbox, stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "sql"
+    shutil.copytree(statements.sql_directory(), folder)
+    monkeypatch.setattr(statements, "sql_directory", lambda: folder)
+    # What other tests have read is not read again.
+    statements.query.cache_clear()
+    async with running_relay(dsn, stand_in):
+        shutil.rmtree(folder)
+        await outbox.insert_orders(20, token_id=TOKEN_ID)
+        await until_all(outbox, "completed")
+    assert len(stand_in.record.received) == 20

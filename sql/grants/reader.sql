@@ -1,0 +1,9 @@
+-- People and programs that look: `stocksync status`, `list`, `show`, or SQL of their own.
+GRANT USAGE ON SCHEMA :"schema" TO :"role";
+GRANT SELECT
+    ON :"schema".pending_stock_operations, :"schema".stock_synchronization_logs,
+       :"schema".stock_sync_orders, :"schema".stock_sync_circuits, :"schema".stock_sync_daemons,
+       :"schema".stock_sync_timers, :"schema".stock_sync_events, :"schema".stock_sync_minutes,
+       :"schema".stock_sync_conditions, :"schema".stock_sync_changes, :"schema".stock_sync_telegram,
+       :"schema".stock_sync_migrations
+    TO :"role";

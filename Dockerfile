@@ -24,9 +24,9 @@ WORKDIR /
 # A number, so that an orchestrator can see that it is not root.
 USER 65532:65532
 STOPSIGNAL SIGTERM
-# That the daemon runs, the container itself shows. This adds what it needs to work at all: settings
-# that are right, a database that answers, and the schema that this version knows.
+# That the process lives and comes round to answering; an outage of database or service is nothing that
+# a restart mends (README, "HTTP": /readyz says more).
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 \
-    CMD ["stocksync", "status", "--json"]
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ.get('STOCK_SYNC_HTTP_PORT', '9108') + '/healthz', timeout=5)"]
 ENTRYPOINT ["stocksync"]
 CMD ["run"]

@@ -21,6 +21,8 @@ QUICK: Mapping[str, str] = {
     "STOCK_SYNC_RETRY_INITIAL_DELAY": "1",
     "STOCK_SYNC_RETRY_MAX_DELAY": "1",
     "STOCK_SYNC_LOG_FORMAT": "json",
+    # Many run at once.
+    "STOCK_SYNC_HTTP_PORT": "0",
 }
 
 
@@ -60,10 +62,15 @@ class Daemon:
 
 @contextmanager
 def running_daemon(
-    dsn: str, service_url: str, *arguments: str, **settings: str
+    dsn: str,
+    service_url: str,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    **settings: str,
 ) -> Iterator[Daemon]:
     """Start a daemon; it is killed at the end if it has not ended before."""
-    environment = {
+    own = {
+        **(environment or {}),
         "PATH": os.environ["PATH"],
         "STOCK_SYNC_DATABASE_URL": dsn,
         "STOCK_SYNC_MICROSERVICE_URL": service_url,
@@ -75,7 +82,7 @@ def running_daemon(
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "stocksync", "run", *arguments],
-            env=environment,
+            env=own,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log,

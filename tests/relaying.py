@@ -13,7 +13,7 @@ from stocksync.demo.microservice import StandIn
 from stocksync.gateway import Gateway, MintedToken
 from stocksync.listener import Listener
 from stocksync.loop import Loop
-from stocksync.relay import Relay
+from stocksync.relay import Meter, Relay
 from stocksync.settlement import Rules
 from stocksync.store import Store
 from tests.outbox import Outbox
@@ -44,6 +44,7 @@ async def running_relay(
     max_retries: int = 5,
     retry_seconds: float = 0.05,
     circuit_failures: int = 5,
+    meter: Meter | None = None,
 ) -> AsyncIterator[Running]:
     """Run a relay until the block ends, then drain it."""
     async with (
@@ -75,6 +76,7 @@ async def running_relay(
             ),
             circuits=Circuits(database=database, failures=circuit_failures),
             bell=listener,
+            meter=meter,
             concurrency=concurrency,
             claim_batch_size=claim_batch_size,
             lease_seconds=lease_seconds,

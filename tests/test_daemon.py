@@ -5,8 +5,10 @@ import json
 import signal
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
 
 from stocksync import schema
@@ -248,3 +250,45 @@ async def test_sigterm_with_a_frozen_database_ends_all_the_same(stand_in: StandI
         for writer in writers:
             writer.close()
         proxy.close()
+
+
+async def test_it_answers_over_http_from_its_start_to_its_end(dsn: str, outbox: Outbox) -> None:
+    async with running_stand_in() as stand_in:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        with running_daemon(dsn, stand_in.url, HTTP_PORT=str(port)) as daemon:
+            await daemon.until_logged("daemon.started")
+            await outbox.insert(token_id=TOKEN_ID)
+            await until_all(outbox, "completed")
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+                assert (await client.get("/healthz")).status_code == 200
+                assert (await client.get("/readyz")).status_code == 200
+                metrics = (await client.get("/metrics")).text
+                assert 'stocksync_pushes_total{outcome="proven"} 1.0' in metrics
+            with running_daemon(dsn, stand_in.url, HTTP_PORT=str(port)) as other:
+                assert await other.exit_code() == 78
+                assert "HTTP_PORT" in other.log()
+            daemon.signal(signal.SIGTERM)
+            assert await daemon.exit_code() == 0
+
+
+async def test_systemd_hears_that_it_is_ready_that_it_gets_on_and_that_it_stops(
+    dsn: str, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+
+        async def until_heard(word: str) -> None:
+            while await asyncio.to_thread(manager.recv, 4096) != word.encode():
+                pass
+
+        systemd = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000000"}
+        async with running_stand_in() as stand_in:
+            with running_daemon(dsn, stand_in.url, environment=systemd) as daemon:
+                await until_heard("READY=1")
+                for _ in range(3):
+                    await until_heard("WATCHDOG=1")
+                daemon.signal(signal.SIGTERM)
+                await until_heard("STOPPING=1")
+                assert await daemon.exit_code() == 0

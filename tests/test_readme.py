@@ -18,6 +18,7 @@ from stocksync import schema, settings
 from stocksync.database import Database
 from stocksync.demo.binaries import NoPostgres, find_binaries
 from stocksync.demo.microservice import StandIn
+from stocksync.grants import grants
 from tests.outbox import Outbox
 from tests.relaying import running_relay, until_async
 from tests.server import DatabaseServer
@@ -73,17 +74,19 @@ def test_its_links_within_itself_lead_somewhere() -> None:
 
 
 async def test_the_rights_it_names_are_enough(dsn: str, outbox: Outbox) -> None:
-    names = {role: f"{role}_{secrets.token_hex(4)}" for role in ("stocksync", "order_system")}
-    rights = block_after("rights")
-    for role, name in names.items():
-        rights = re.sub(rf"TO {role}\b", f"TO {name}", rights)
+    command = block_after("rights")
+    [daemon] = re.findall(r"--daemon (\w+)", command)
+    [producer] = re.findall(r"--producer (\w+)", command)
+    names = {role: f"{role}_{secrets.token_hex(4)}" for role in (daemon, producer)}
+    for name in names.values():
         await outbox.connection.execute(f"CREATE ROLE {name}")
     try:
+        rights = grants({"daemon": names[daemon], "producer": names[producer]}, schema="public")
         await outbox.connection.execute(rights)
         as_daemon = f"{dsn}{'&' if '?' in dsn else '?'}options={quote('-c role=')}"
-        as_daemon += names["stocksync"]
+        as_daemon += names[daemon]
         async with running_stand_in() as stand_in:
-            await _goes_all_the_way(as_daemon, outbox, stand_in, producer=names["order_system"])
+            await _goes_all_the_way(as_daemon, outbox, stand_in, producer=names[producer])
     finally:
         for name in names.values():
             await outbox.connection.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")

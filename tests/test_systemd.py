@@ -3,12 +3,15 @@
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from stocksync.cli import main
+from stocksync.daemon.watchdog import STUCK_SECONDS, Watchdog
+from stocksync.loop import Loop
 from stocksync.systemd import Notifier, Unit, unit
 
 EXECUTABLE = Path("/usr/bin/env")  # `verify` wants one that is there
@@ -119,3 +122,24 @@ def test_instances_have_settings_of_their_own() -> None:
     text = unit(Unit.TEMPLATE, executable=EXECUTABLE)
     assert "EnvironmentFile=-/etc/stocksync/settings-%i.env\n" in text
     assert "LoadCredential=stock_sync:/etc/stocksync/credentials-%i\n" in text
+
+
+async def test_the_watchdog_is_fed_by_loops_that_get_on_and_not_beside_one_that_is_stuck(
+    manager: socket.socket,
+) -> None:
+    async def rests() -> float:
+        return 1.0
+
+    loop = Loop("claim", rests)
+    notifier = Notifier(address=manager.getsockname(), watchdog_seconds=120)
+    watchdog = Watchdog(notifier=notifier, loops=[loop])
+    assert await watchdog.tick() == 30
+    assert heard(manager) == "WATCHDOG=1"
+    loop._ticking_since = time.monotonic() - STUCK_SECONDS - 1
+    await watchdog.tick()
+    manager.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        heard(manager)
+    loop._ticking_since = time.monotonic()
+    await watchdog.tick()
+    assert heard(manager) == "WATCHDOG=1"

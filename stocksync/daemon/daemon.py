@@ -118,6 +118,7 @@ class Daemon:
             os._exit(1)
         log.info("daemon.stopping", signal=name)
         self._stopping.set()
+        self._rooms.is_stopping = True
         # A database that is frozen holds up every command to it, and cancelling them too.
         asyncio.get_running_loop().call_later(self._grace_seconds + LAST_SECONDS, self._give_up)
 

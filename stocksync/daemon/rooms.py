@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 from typing import Self
 from uuid import UUID
 
-from stocksync import settings
+from stocksync import __version__, settings
 from stocksync.alerts import catalogue
 from stocksync.backoff import Backoff
 from stocksync.bot import Bot
@@ -15,13 +15,15 @@ from stocksync.daemon.timetable import Timetable
 from stocksync.delivery import Delivery, Names
 from stocksync.listener import Listener
 from stocksync.loop import Loop
+from stocksync.metrics import Metrics
 from stocksync.monitor import Monitor
 from stocksync.operations import Operations
 from stocksync.relay import Relay
 from stocksync.settlement import Rules
 from stocksync.store import Store
-from stocksync.telemetry import get_logger
+from stocksync.telemetry import get_logger, hide
 from stocksync.timers import Timers
+from stocksync.web import Web
 
 log = get_logger()
 
@@ -34,6 +36,7 @@ GROUPS = (
     settings.Cleanup,
     settings.Monitoring,
     settings.Telegram,
+    settings.Http,
 )
 # One more is the listener's: a daemon holds at most four.
 POOL_CONNECTIONS = 3
@@ -57,6 +60,12 @@ class Rooms:
             loaded[settings.Service], database=self.database, concurrency=relay.concurrency
         )
         self._listener = self._listening(loaded[settings.Database])
+        self._metrics = Metrics(
+            version=__version__,
+            in_flight=lambda: self.relay.in_flight,
+            push_limit=lambda: self.relay.limit,
+            is_listening=self._is_listening,
+        )
         self._circuits = Circuits(database=self.database, failures=relay.circuit_failures)
         self.relay = self._relaying(loaded)
         self.pulse = Pulse(
@@ -65,7 +74,7 @@ class Rooms:
             daemon_id=daemon_id,
             host=host,
             pid=pid,
-            is_listening=lambda: None if self._listener is None else self._listener.is_listening,
+            is_listening=self._is_listening,
         )
         self._operations = Operations(database=self.database)
         self._timers = Timers(database=self.database, by=self._by)
@@ -83,6 +92,9 @@ class Rooms:
             timers=self._timers,
             by=self._by,
         )
+        self._web = self._serving(loaded)
+        self.is_stopping = False
+        """To be set as soon as it is: nobody shall count on this daemon any more."""
 
     @property
     def watched(self) -> list[Loop]:
@@ -108,6 +120,10 @@ class Rooms:
                 stack.push_async_callback(self._listener.close)
             if self._telegram is not None:
                 stack.push_async_callback(self._telegram.aclose)
+            if self._web is not None:
+                # Before the database is there: that this process lives can be asked from now on.
+                await self._web.start()
+                stack.push_async_callback(self._web.close)
             self._open = stack.pop_all()
         return self
 
@@ -139,6 +155,7 @@ class Rooms:
             pusher=self.gateway,
             rules=Rules(backoff=backoff, max_retries=retry.retry_max_attempts, by=self._by),
             circuits=self._circuits,
+            meter=self._metrics,
             bell=self._listener,
             concurrency=relay.concurrency,
             claim_batch_size=relay.claim_batch_size,
@@ -189,6 +206,36 @@ class Rooms:
             limits=limits_of(loaded),
         )
         return [Loop("bot", bot.tick)]
+
+    def _serving(self, loaded: settings.Loaded) -> Web | None:
+        group = loaded[settings.Http]
+        if not group.http_port:
+            return None
+        token = group.http_token.get_secret_value() if group.http_token else None
+        if token is not None:
+            hide(token)
+        return Web(
+            host=group.http_host,
+            port=group.http_port,
+            token=token,
+            database=self.database,
+            operations=self._operations,
+            timers=self._timers,
+            metrics=self._metrics,
+            limits=limits_of(loaded),
+            why_not_ready=self._why_not_ready,
+            wake=self._wake,
+        )
+
+    def _why_not_ready(self) -> str | None:
+        if self.is_stopping:
+            return "the daemon is stopping"
+        if not self.relay.has_claimed:
+            return "it has not looked for due rows yet"
+        return None
+
+    def _is_listening(self) -> bool | None:
+        return None if self._listener is None else self._listener.is_listening
 
     def _wake(self) -> None:
         self.relay.wake()

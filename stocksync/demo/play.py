@@ -107,6 +107,8 @@ async def running_daemon(
         "STOCK_SYNC_RETRY_INITIAL_DELAY": "1",
         "STOCK_SYNC_SHUTDOWN_GRACE_SECONDS": str(_GRACE_SECONDS),
         "STOCK_SYNC_LOG_FORMAT": "json",
+        # Another daemon of this machine may have the usual port.
+        "STOCK_SYNC_HTTP_PORT": "0",
     }
     with Process("the daemon", "stocksync", "run", log=log, environment=environment) as process:
         deadline = time.monotonic() + _DAEMON_START_SECONDS

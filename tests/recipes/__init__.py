@@ -1,0 +1,1 @@
+"""What the recipes of the README run in: an order system, as far as they need one."""

@@ -60,7 +60,7 @@ class Loop:
             self._woken.clear()
             self._ticking_since = time.monotonic()
             try:
-                rest_seconds = await self._tick()
+                rest_seconds = await self._ticked()
                 failures = 0
             except Exception as error:  # noqa: BLE001 - a loop must outlive a bug, which is logged
                 self._ticking_since = None
@@ -70,6 +70,16 @@ class Loop:
             else:
                 self._ticking_since = None
                 await _rest(self._woken, rest_seconds)
+
+    async def _ticked(self) -> float:
+        try:
+            return await self._tick()
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancelled us: a library let it out of something of its own.
+            raise RuntimeError("cancelled from within") from error
 
     def _after(self, error: Exception, failures: int) -> float:
         is_away = isinstance(error, DatabaseUnavailable)

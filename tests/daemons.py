@@ -24,6 +24,7 @@ QUICK: Mapping[str, str] = {
     # Many run at once.
     "STOCK_SYNC_HTTP_PORT": "0",
 }
+SERVICE_MANAGERS = ("NOTIFY_SOCKET", "WATCHDOG_USEC")
 
 
 class Daemon:
@@ -65,24 +66,28 @@ def running_daemon(
     dsn: str,
     service_url: str,
     *arguments: str,
-    environment: Mapping[str, str] | None = None,
     **settings: str,
 ) -> Iterator[Daemon]:
-    """Start a daemon; it is killed at the end if it has not ended before."""
-    own = {
-        **(environment or {}),
+    """Start a daemon; it is killed at the end if it has not ended before.
+
+    `settings` are ours, without their prefix, or the service manager's.
+    """
+    environment = {
         "PATH": os.environ["PATH"],
         "STOCK_SYNC_DATABASE_URL": dsn,
         "STOCK_SYNC_MICROSERVICE_URL": service_url,
         "STOCK_SYNC_MICROSERVICE_JWT_SECRET": SECRET,
         "STOCK_SYNC_MICROSERVICE_JWT_USER_ID": USER_ID,
         **QUICK,
-        **{f"STOCK_SYNC_{name}": value for name, value in settings.items()},
+        **{
+            name if name in SERVICE_MANAGERS else f"STOCK_SYNC_{name}": value
+            for name, value in settings.items()
+        },
     }
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "stocksync", "run", *arguments],
-            env=own,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log,

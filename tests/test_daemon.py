@@ -285,7 +285,7 @@ async def test_systemd_hears_that_it_is_ready_that_it_gets_on_and_that_it_stops(
 
         systemd = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000000"}
         async with running_stand_in() as stand_in:
-            with running_daemon(dsn, stand_in.url, environment=systemd) as daemon:
+            with running_daemon(dsn, stand_in.url, **systemd) as daemon:
                 await until_heard("READY=1")
                 for _ in range(3):
                     await until_heard("WATCHDOG=1")

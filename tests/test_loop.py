@@ -140,3 +140,22 @@ async def test_stop_lets_the_tick_end() -> None:
     await begun.wait()
     await stop(loop, running)
     assert ended
+
+
+async def test_a_cancellation_from_within_a_tick_does_not_end_the_loop() -> None:
+    ticks = 0
+
+    async def tick() -> float:
+        nonlocal ticks
+        ticks += 1
+        if ticks == 1:
+            never = asyncio.get_running_loop().create_future()
+            never.cancel()
+            await never
+        loop.stop()
+        return 0
+
+    loop = Loop("a test", tick, backoff=Backoff(initial_seconds=0.01, max_seconds=0.01))
+    async with asyncio.timeout(10):
+        await loop.run()
+    assert ticks == 2

@@ -19,7 +19,14 @@ class Ran:
 
 
 def run(
-    pace: Pace, *, workers: int, seconds: float, pushes: int = 3000, jitter: float = 0.0
+    pace: Pace,
+    *,
+    workers: int,
+    seconds: float,
+    pushes: int = 3000,
+    jitter: float = 0.0,
+    is_excusing: bool = False,
+    slots: int = 32,
 ) -> Ran:
     """Push as the relay would, to a service of so many workers that each take so long."""
     draw = random.Random(7)
@@ -27,7 +34,7 @@ def run(
     free_at = [0.0] * workers
     in_flight: list[tuple[float, int, Going]] = []  # by its end
     while ended < pushes:
-        while begun < pushes and pace.admits():
+        while begun < pushes and pace.admits() and len(in_flight) < slots:
             start = max(now, heapq.heappop(free_at))
             end = start + seconds * (1 + jitter * draw.uniform(-1, 1))
             heapq.heappush(free_at, end)
@@ -36,6 +43,10 @@ def run(
                 waited += start - now
             begun += 1
             most = max(most, len(in_flight))
+        if is_excusing and (hanging := _first_to_excuse(pace, in_flight, in_flight[0][0])):
+            now = hanging.began_at + pace.patience_seconds
+            pace.excuse(hanging)
+            continue
         now, _, going = heapq.heappop(in_flight)
         ended += 1
         if ended == pushes // 2:
@@ -47,6 +58,17 @@ def run(
         waiting=waited / (now - half_at),
         limit=pace.limit,
     )
+
+
+def _first_to_excuse(
+    pace: Pace, in_flight: list[tuple[float, int, Going]], before: float
+) -> Going | None:
+    late = [
+        going
+        for _, _, going in in_flight
+        if not going.is_excused and going.began_at + pace.patience_seconds < before
+    ]
+    return min(late, key=lambda going: going.began_at, default=None)
 
 
 def a_pace(most: int = 8) -> Pace:
@@ -139,3 +161,17 @@ def test_the_time_of_a_push_alone_is_measured_anew_now_and_then() -> None:
     assert pace.admits()
     pace.begin(later)
     assert pace.admits()
+
+
+@pytest.mark.parametrize(("workers", "seconds"), [(8, 2.0), (4, 1.5)])
+def test_a_service_that_is_slow_from_the_start_gets_more_than_one_at_a_time(
+    workers: int, seconds: float
+) -> None:
+    ran = run(a_pace(), workers=workers, seconds=seconds, is_excusing=True, pushes=500)
+    assert ran.per_second >= 0.7 * min(8, workers) / seconds
+
+
+def test_a_service_that_becomes_very_slow_is_not_swamped() -> None:
+    pace = a_pace()
+    run(pace, workers=1, seconds=0.0065, is_excusing=True)
+    assert run(pace, workers=1, seconds=1.6, is_excusing=True, pushes=300).limit <= 4

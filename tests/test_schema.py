@@ -11,6 +11,7 @@ from stocksync import schema
 from stocksync.database import Database
 from stocksync.model import SchemaError
 from tests.outbox import Outbox
+from tests.relaying import until_async
 
 THIS_FILE = Path(__file__).read_text("utf-8")
 
@@ -265,3 +266,37 @@ async def test_a_key_to_something_that_is_not_unique_is_said_in_one_line(
     await outbox.connection.execute("CREATE TABLE allegro_orders (id varchar)")
     with pytest.raises(SchemaError, match="allegro_order_id_is_a_known_order"):
         await schema.add_foreign_keys(database)
+
+
+async def test_it_waits_for_a_daemon_that_claims_and_does_not_deadlock_with_it(
+    empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon of the version before works on while the tables are brought up to date."""
+    all_of_them = schema.migrations()
+    claiming = await asyncpg.connect(empty_dsn)
+    try:
+        async with Database(url=empty_dsn) as database:
+            with monkeypatch.context() as before:
+                before.setattr(schema, "migrations", lambda: all_of_them[:4])
+                await schema.migrate(database)
+            transaction = claiming.transaction()
+            await transaction.start()
+            await claiming.execute(
+                "SELECT * FROM stock_sync_claim(1, gen_random_uuid(), 60, '', '{}', '{}', '{}')"
+            )
+            migrating = asyncio.create_task(schema.migrate(database))
+
+            async def is_waiting() -> bool:
+                waiting = (
+                    "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+                )
+                return bool(await claiming.fetchval(waiting))
+
+            await until_async(is_waiting)
+            # As the claim goes on: with a row, its order and the circuits.
+            await claiming.execute("UPDATE pending_stock_operations SET updated_at = now()")
+            await claiming.execute("UPDATE stock_sync_orders SET attempt = 0")
+            await transaction.commit()
+            assert len(await migrating) == len(all_of_them) - 4
+    finally:
+        await claiming.close()

@@ -1,6 +1,7 @@
 """The transport: whatever a server says or does, an answer is whole, bounded, and its own."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -245,3 +246,37 @@ async def test_nobody_there_is_a_connection_error() -> None:
     with pytest.raises(httpx.ConnectError):
         await asked(transport)
     await transport.aclose()
+
+
+async def test_an_address_that_does_not_answer_does_not_hide_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An IPv6 address that swallows all, or a dead machine of several behind one name."""
+    async with served(saying(OK)) as (transport, server):
+        with socket.socket() as swallowing:
+            swallowing.bind(("127.0.0.2", transport._port))
+            swallowing.listen(0)
+            full = [_connecting("127.0.0.2", transport._port) for _ in range(4)]
+            found = [(0, 0, 0, "", (host, transport._port)) for host in ("127.0.0.2", "127.0.0.1")]
+
+            async def resolved(*_: object, **__: object) -> list[tuple[object, ...]]:
+                return list(found)
+
+            monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolved)
+            transport._patience_seconds = 0.2
+            assert [await asked(transport) for _ in range(2)] == [(200, b"ok")] * 2
+            # And it is remembered.
+            await transport.aclose()
+            transport._patience_seconds = 60
+            assert await asked(transport) == (200, b"ok")
+            for each in full:
+                each.close()
+    assert server.connections == 2
+
+
+def _connecting(host: str, port: int) -> socket.socket:
+    """A connection that fills the listener's queue."""
+    sock = socket.socket()
+    sock.setblocking(False)  # noqa: FBT003 - the library's own
+    sock.connect_ex((host, port))
+    return sock

@@ -1,5 +1,11 @@
 -- What the timers, the monitor and the messages keep. README: "The tables".
 
+-- Daemons of the version before claim meanwhile. A claim reads stock_sync_orders and writes operations;
+-- this reads operations, for an index, and then changes stock_sync_orders: each would wait for the other.
+-- So nobody claims until this is over. 1398035267: "STSC" in ASCII, the lock of stock_sync_claim.
+SELECT pg_advisory_xact_lock(
+    1398035267, ':"schema".pending_stock_operations'::regclass::oid::integer);
+
 -- Timers: each turn once over all daemons. A turn is taken under a lease; one that its runner did not
 -- end is somebody else's after it.
 CREATE TABLE :"schema".stock_sync_timers (

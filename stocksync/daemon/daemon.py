@@ -33,6 +33,7 @@ class Daemon:
         self._host = socket.gethostname()
         self._grace_seconds = loaded[settings.Relay].shutdown_grace_seconds
         self._stopping = asyncio.Event()
+        self._giving_up: asyncio.TimerHandle | None = None
         self._notifier = Notifier.from_environment()
         self._rooms = Rooms(loaded, daemon_id=uuid4(), host=self._host, pid=os.getpid())
         self._watchdog = Watchdog(notifier=self._notifier, loops=self._rooms.watched)
@@ -50,6 +51,7 @@ class Daemon:
                 await self._supervise()
             await self._rooms.pulse.leave()
         log.info("daemon.stopped", **dataclasses.asdict(self._rooms.relay.tally))
+        self._end_soon()
 
     async def _prepare(self, *, is_migrating: bool) -> bool:
         """Wait for the database, migrate if asked, verify the tables; False: stopped meanwhile."""
@@ -120,7 +122,15 @@ class Daemon:
         self._stopping.set()
         self._rooms.is_stopping = True
         # A database that is frozen holds up every command to it, and cancelling them too.
-        asyncio.get_running_loop().call_later(self._grace_seconds + LAST_SECONDS, self._give_up)
+        self._giving_up = asyncio.get_running_loop().call_later(
+            self._grace_seconds + LAST_SECONDS, self._give_up
+        )
+
+    def _end_soon(self) -> None:
+        """All is in order. A name that is being resolved in a thread would still be waited for."""
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+        asyncio.get_running_loop().call_later(1, os._exit, 0)
 
     def _give_up(self) -> None:
         log.error("daemon.cannot_stop_in_order", after="the grace")

@@ -172,6 +172,7 @@ class Rooms:
             limits=limits_of(loaded),
             repeat_minutes=group.alert_repeat_minutes,
             alert_on_failed=group.monitoring_alert_on_failed_retries,
+            auto_fix_hours=loaded[settings.Reconciliation].reconciliation_auto_fix_threshold_hours,
             is_telling=self._telegram is not None,
             on_change=self._tell,
         )

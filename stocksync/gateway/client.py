@@ -77,7 +77,7 @@ class Gateway:
         self._credentials = credentials
         self._clock = clock
         self._timeout_seconds = timeout_seconds
-        make = transport or _transports(self._url)
+        make = transport or _transports(self._url, timeout_seconds)
         count = concurrency + CONNECTIONS_BESIDE_PUSHES
         self._connections = [_Connection(make) for _ in range(count)]
         # The one used last comes first: it is the likeliest to be open still.
@@ -274,8 +274,14 @@ async def _read(response: httpx.Response) -> bytes:
     return bytes(body[:LONGEST_BODY])
 
 
-def _transports(url: httpx.URL) -> Callable[[], httpx.AsyncBaseTransport]:
+def _transports(url: httpx.URL, timeout_seconds: float) -> Callable[[], httpx.AsyncBaseTransport]:
     # Made once, not for each connection: reading the certificates takes tens of milliseconds.
     # It honours SSL_CERT_FILE, for a service with a certificate of the house.
     tls = httpx.create_ssl_context() if url.scheme == "https" else None
-    return lambda: Transport(url, tls=tls, keepalive_seconds=KEEPALIVE_SECONDS)
+    return lambda: Transport(
+        url,
+        tls=tls,
+        keepalive_seconds=KEEPALIVE_SECONDS,
+        # Several addresses fit into a call.
+        patience_seconds=min(1.0, timeout_seconds / 4),
+    )

@@ -6,6 +6,7 @@ proxies, HTTP/2, streaming, retries) the gateway does not use.
 """
 
 import asyncio
+import socket
 import ssl
 import time
 from types import TracebackType
@@ -27,17 +28,25 @@ class Transport(httpx.AsyncBaseTransport):
 
     The request's body is asked for once the connection stands and not before: a body that was
     begun tells "perhaps applied" from "surely not sent". Nothing is sent twice. A request that
-    breaks off, by an error or by cancelling, takes the connection along.
+    breaks off, by an error or by cancelling, takes the connection along. Of several addresses of
+    the host each gets `patience_seconds` to answer, the last one all the time that there is.
     Raises httpx.ConnectError (not sent), httpx.ReadError, httpx.RemoteProtocolError.
     """
 
     def __init__(
-        self, url: httpx.URL, *, tls: ssl.SSLContext | None, keepalive_seconds: float
+        self,
+        url: httpx.URL,
+        *,
+        tls: ssl.SSLContext | None,
+        keepalive_seconds: float,
+        patience_seconds: float = 1.0,
     ) -> None:
         self._host = url.host
         self._port = url.port or _PORTS[url.scheme]
         self._tls = tls
         self._keepalive_seconds = keepalive_seconds
+        self._patience_seconds = patience_seconds
+        self._address = ""
         self._wire: _Wire | None = None
         self._used_at = 0.0
 
@@ -71,18 +80,44 @@ class Transport(httpx.AsyncBaseTransport):
         return self._wire is not None and self._wire.is_reusable and is_fresh
 
     async def _connect(self) -> "_Wire":
-        wire = _Wire()
         try:
-            # Without happy eyeballs, which leaves sockets behind when it is cancelled.
-            await asyncio.get_running_loop().create_connection(
-                lambda: wire, self._host, self._port, ssl=self._tls
-            )
+            *others, last = await self._addresses()
+            for address in others:
+                try:
+                    async with asyncio.timeout(self._patience_seconds):
+                        return await self._connect_to(address)
+                except OSError:  # a timeout is one, too
+                    await self.aclose()
+            return await self._connect_to(last)
         except (OSError, ssl.CertificateError) as error:
             raise httpx.ConnectError(str(error)) from error
+
+    async def _addresses(self) -> list[str]:
+        """The host's, the one that answered last first.
+
+        asyncio's own way with several (happy eyeballs) leaves sockets behind when it is cancelled.
+        """
+        found = await asyncio.get_running_loop().getaddrinfo(
+            self._host, self._port, type=socket.SOCK_STREAM
+        )
+        addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
+        return sorted(addresses, key=lambda address: address != self._address)
+
+    async def _connect_to(self, address: str) -> "_Wire":
+        wire = _Wire()
+        try:
+            await asyncio.get_running_loop().create_connection(
+                lambda: wire,
+                address,
+                self._port,
+                ssl=self._tls,
+                server_hostname=self._host if self._tls else None,
+            )
         except BaseException:
             # The loop closes what it began, a step later.
             self._wire = wire
             raise
+        self._address = address
         return wire
 
 

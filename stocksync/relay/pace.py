@@ -83,14 +83,12 @@ class Pace:
         """A push has ended; unless it was proven, its time says nothing."""
         self._going.discard(going)
         seconds = now - going.began_at
-        if going.is_excused:
-            return
         if not is_proven:
             if going.is_alone and self._alone_left:
                 self._alone_left = 0
                 self._on_step()
             return
-        if going.is_alone:
+        if going.is_alone and not going.is_excused:
             self._alone.append(seconds)
             self._alone_at = now
             if self._alone_left:

@@ -84,7 +84,8 @@ async def test_the_producer_can_insert_a_row_and_nothing_else(dsn: str) -> None:
                     f" claim_token) VALUES ('{ACCOUNT}', 'o', 's', 1, gen_random_uuid())"
                 ),
                 (
-                    "INSERT INTO pending_stock_operations (token_id, order_id, sku, quantity, status)"
+                    "INSERT INTO pending_stock_operations"
+                    " (token_id, order_id, sku, quantity, status)"
                     f" VALUES ('{ACCOUNT}', 'o', 's', 1, 'pending')"
                 ),
                 "INSERT INTO stock_sync_events (kind) VALUES ('failed')",

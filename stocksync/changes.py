@@ -5,30 +5,33 @@ Its facts are plain JSON values. Times are ISO 8601 in UTC; `examples` are five 
 of all; None where it is said.
 
 Conditions that last; what `began` has, `lasts` has too:
-OUTAGE        began: reason, waiting_rows; lasts: seconds, probes, lines;
+OUTAGE        began: reason, waiting_rows; lasts: seconds, probes, lines, hours (of stale rows);
               ended: seconds, waiting_rows, reason
 PARKED        the same, with a token_id
-STALLED       began: reasons (a list), due_rows; lasts: seconds; ended: seconds, due_rows
+STALLED       began: reasons (a list), due_rows, oldest_due_seconds (None), quiet_seconds (since a
+              row was completed; None: never); lasts: seconds; ended: seconds, due_rows
 BACKLOG       began: pending, limit, oldest_due_seconds, backlog_seconds (None: nothing moves);
               lasts: seconds; ended: seconds, pending, limit
 STALE         began: count, hours, examples (operation_id, token_id, order_id, created_at, error or
               None); lasts: seconds; ended: seconds
 FAILURE_RATE  began: rate, threshold, attempts, unproven, window_minutes, error (None);
-              lasts: seconds; ended: seconds, rate, attempts
+              lasts: seconds; ended: seconds, rate, threshold, attempts
 `lines` is what follows from an outage, by kind, where it does: backlog (rows), stale (rows),
 failure_rate (a share), stalled (seconds since something was settled).
 
 What happens:
-FAILED        count, failed_now, accounts (token_id, count), examples (operation_id, token_id,
-              order_id, error), operation_ids (a thousand at most)
+FAILED        count, refused (the others used up their retries), failed_now, accounts (token_id,
+              count), errors (five: error, count, orders), examples (operation_id, token_id,
+              order_id, error; of each account and error first), operation_ids (1,000 at most)
 NEGATIVE      count, examples (token_id, order_id, balance)
-DISCREPANCIES found, repaired, left (beyond the threshold), given_up (flipped back again and again),
-              examples (token_id, order_id, wanted, found, settled_at, act: one of the last three)
+DISCREPANCIES found, repaired, left (beyond the threshold), hours (the threshold), given_up
+              (flipped back again and again), examples (token_id, order_id, wanted, found,
+              settled_at, act: one of these three)
 DAILY_REPORT  day, orders_pushed, rows_completed, first_try_share (None), row_retries,
               mean_retry_seconds (None), rows_failed, failed_now, discrepancies_found,
               discrepancies_repaired, slowest_account (None, or token_id, mean_seconds, rows),
               hours (24: hour, rows_completed, due_rows)
-NOTICE        text, by (`stocksync notify`)
+NOTICE        text, by (`stocksync notify`); or unit, host, by: systemd gave the unit up
 
 What people did with the buttons under its message, any kind: acts (act: retry, mute or probe, by,
 at; retry: rows; mute: until; probe: token_id).

@@ -37,7 +37,7 @@ EXAMPLES = [
         "operation_id": ID.format(number),
         "token_id": ACCOUNT if number else OTHER_ACCOUNT,
         "order_id": f"ORDER-{number}",
-        "error": "422 refused: sku",
+        "error": "422 refused: sku" if number < 2 else "500 error in the service",
         "created_at": "2026-11-22T19:01:00+00:00",
         "balance": -2,
         "wanted": True,
@@ -52,9 +52,16 @@ FACTS: Mapping[Kind, dict[str, Any]] = {
         "waiting_rows": 121,
         "seconds": 8100,
         "lines": {"backlog": 2340, "stale": 12, "failure_rate": 0.331, "stalled": 4000},
+        "hours": 6,
     },
     Kind.PARKED: {"reason": "404 token not accepted: Токен", "waiting_rows": 1, "seconds": 95},
-    Kind.STALLED: {"reasons": ["rows due: 5"], "due_rows": 5, "seconds": 300},
+    Kind.STALLED: {
+        "reasons": ["rows due: 5"],
+        "due_rows": 5,
+        "oldest_due_seconds": 190,
+        "quiet_seconds": 125,
+        "seconds": 300,
+    },
     Kind.BACKLOG: {
         "pending": 1501,
         "limit": 1000,
@@ -74,7 +81,12 @@ FACTS: Mapping[Kind, dict[str, Any]] = {
     },
     Kind.FAILED: {
         "count": 3,
+        "refused": 2,
         "failed_now": 12,
+        "errors": [
+            {"error": "422 refused: sku", "count": 2, "orders": 2},
+            {"error": "500 error in the service", "count": 1, "orders": 1},
+        ],
         "accounts": [
             {"token_id": ACCOUNT, "count": 2},
             {"token_id": OTHER_ACCOUNT, "count": 1},
@@ -83,7 +95,14 @@ FACTS: Mapping[Kind, dict[str, Any]] = {
         "operation_ids": [each["operation_id"] for each in EXAMPLES],
     },
     Kind.NEGATIVE: {"count": 1, "examples": EXAMPLES[1:2]},
-    Kind.DISCREPANCIES: {"found": 3, "repaired": 1, "left": 1, "given_up": 1, "examples": EXAMPLES},
+    Kind.DISCREPANCIES: {
+        "found": 3,
+        "repaired": 1,
+        "left": 1,
+        "given_up": 1,
+        "hours": 24,
+        "examples": EXAMPLES,
+    },
     Kind.DAILY_REPORT: {
         "day": "2026-11-22",
         "orders_pushed": 1204,
@@ -149,6 +168,27 @@ def commands(message: Message) -> list[str]:
     return [part.text for part in message.parts if isinstance(part, Code) and " " in part.text]
 
 
+def opened_by(*pushes: tuple[str, Said, str]) -> str:
+    circuit = ServiceCircuit(has_proven=True)
+    for number, (account, kind, reason) in enumerate(pushes):
+        seen = Seen(account=account, order=str(number), kind=kind, reason=reason)
+        circuit = circuit.fed(seen, failures=2)
+    assert circuit.reason is not None
+    return circuit.reason
+
+
+def flapping() -> str:
+    """The reason of a circuit that more failures than proofs opened."""
+    circuit = ServiceCircuit(has_proven=True)
+    for number in range(30):
+        kind = Said.PROVEN if number % 3 == 2 else Said.FAILED
+        seen = Seen(account="a", order=str(number), kind=kind, reason="500")
+        circuit = circuit.fed(seen, failures=5)
+        if circuit.reason is not None:
+            return circuit.reason
+    raise AssertionError
+
+
 @pytest.mark.parametrize("language", ["ru", "en"])
 @pytest.mark.parametrize(("kind", "phase"), EVERY)
 def test_every_change_is_told_with_what_to_do(kind: Kind, phase: str, language: Language) -> None:
@@ -159,6 +199,8 @@ def test_every_change_is_told_with_what_to_do(kind: Kind, phase: str, language: 
     assert message.text.startswith(f"{mark}{head.text}")
     assert (mark == "🟢 ") == (phase == "ended")
     assert (mark == "🔴 ") == (kind in (Kind.OUTAGE, Kind.STALLED) and phase != "ended")
+    # Operations are what people know; rows are the tables' affair.
+    assert not re.search(r"\brows?\b|строк|by itself|сам[аио]?\b", message.text)
     has_nothing_to_do = LANGUAGES[language].nothing_to_do in message.text
     assert bool(commands(message)) != (has_nothing_to_do or kind is Kind.NOTICE)
     assert not re.search(r"[{}|]|None|\n\n", message.text)
@@ -191,104 +233,247 @@ def test_an_outage_in_russian() -> None:
         "🔴 Микросервис не работает: отправка остановлена\n"
         "С 2026-11-23 02:10 UTC.\n"
         "Причина: no connection: refused\n"
-        "Ждут в очереди: 121 строка.\n"
-        "Флаги «остаток списан» до него не доходят. Ничего не потеряно: stocksync проверяет его "
-        "не реже раза в 30 секунд и, когда он заработает, отправит всё сам.\n"
-        "Что делать: восстановить работу микросервиса; перезапуск stocksync не поможет. "
-        "Как обстоят дела:\n"
+        "В очереди: 121 операция.\n"
+        "Ничего не потеряно: stocksync проверяет связь не реже одного раза в 30 секунд и отправит "
+        "всё автоматически, когда микросервис заработает; до тех пор микросервис может считать "
+        "этот остаток не списанным. Пока микросервис не работает, попытки не расходуются.\n"
+        "Что делать: восстановить работу микросервиса; перезапуск stocksync не поможет.\n"
+        "Текущее состояние:\n"
         "stocksync status"
     )
 
 
 def test_its_end_says_how_long_it_was_and_what_waited() -> None:
     assert told(Kind.OUTAGE, "ended", waiting_rows=2000) == (
-        "🟢 The microservice works again\n"
-        "It lasted 2 h 15 min, until 2026-11-23 02:10 UTC.\n"
-        "Gathered meanwhile: 2,000 rows. They are sent by themselves.\n"
-        "There is nothing to do."
+        "🟢 The microservice is back up\n"
+        "It was down for 2 h 15 min, until 2026-11-23 02:10 UTC.\n"
+        "Gathered in the queue: 2,000 operations; now being sent automatically.\n"
+        "No action needed."
+    )
+
+
+REJECTED = opened_by(("a", Said.CREDENTIALS, "401 credentials refused: Not validated"))
+
+
+def test_a_rejected_key_is_called_so_and_its_reason_is_said_once() -> None:
+    assert told(Kind.OUTAGE, "began", reason=REJECTED, lines={}) == (
+        "🔴 The microservice rejects stocksync's key: sending has stopped\n"
+        "Since 2026-11-23 02:10 UTC.\n"
+        "Reason: 401: Not validated\n"
+        "Waiting in the queue: 121 operations.\n"
+        "Nothing is lost, and no retries are used up: once the key is corrected and stocksync "
+        "restarted, everything is sent automatically. Until then the microservice may still count "
+        "this stock as not deducted.\n"
+        "What to do: correct the key in stocksync's settings: either STOCK_SYNC_MICROSERVICE_JWT, "
+        "or STOCK_SYNC_MICROSERVICE_JWT_SECRET (the same secret as the microservice's) and "
+        "STOCK_SYNC_MICROSERVICE_JWT_USER_ID. Then restart stocksync (with systemd):\n"
+        "systemctl restart stocksync\n"
+        "Current status:\n"
+        "stocksync status"
+    )
+    assert told(Kind.OUTAGE, "lasts", "ru", reason=REJECTED).startswith(
+        "🔴 Микросервис всё ещё не принимает ключ stocksync, уже 2 ч 15 мин\n"
+    )
+    assert told(Kind.OUTAGE, "ended", "ru", reason=REJECTED).startswith(
+        "🟢 Микросервис снова принимает ключ stocksync\nНе принимал ключ 2 ч 15 мин, до "
     )
 
 
 def test_what_follows_from_an_outage_is_a_part_of_its_message() -> None:
     text = told(Kind.OUTAGE, "lasts")
+    assert text.startswith(
+        "🔴 The microservice is still down, for 2 h 15 min now\nSince 2026-11-22 23:55 UTC.\n"
+    )
     assert (
-        "Because of it:\n• the queue is too long: 2,340 rows\n• not sent for too long: 12 rows\n"
-        "• attempts that fail: 33%\n• nothing has been sent for 1 h 7 min\n"
+        "Effects so far:\n• the queue is above the alert threshold\n"
+        "• waiting for more than 6 hours: 12 operations\n"
+        "• nothing has been sent for 1 h 7 min\n"
     ) in text
-    assert "Because" not in told(Kind.OUTAGE, "lasts", lines={})
+    assert "Effects" not in told(Kind.OUTAGE, "lasts", lines={})
+
+
+def test_a_standstill_is_told_in_numbers_of_its_language() -> None:
+    assert told(Kind.STALLED, "began", "ru") == (
+        "🔴 Отправка стоит: операции ждут, ни одна не отправляется\n"
+        "Замечено: 2026-11-23 02:10 UTC.\n"
+        "Готово к отправке: 5 операций.\n"
+        "Первая в очереди ждёт 3 мин 10 с.\n"
+        "Ничего не отправлено уже 2 мин 5 с.\n"
+        "Микросервис ни при чём: проблема в stocksync или в его базе данных. Ничего не потеряно.\n"
+        "Что делать:\n"
+        "1. Посмотреть причину:\n"
+        "stocksync status\n"
+        "2. Перезапустить stocksync (это безопасно; если это systemd):\n"
+        "systemctl restart stocksync\n"
+        "3. Если не помогло, проверить базу данных stocksync."
+    )
+
+
+@pytest.mark.parametrize(
+    ("oldest_seconds", "takes_seconds", "head", "line"),
+    [
+        (95, 300, "1,501 operations\n", "\nAt the current rate the queue clears in 5 min.\n"),
+        (95, None, "1,501 operations, nothing is being sent\n", "waiting 1 min 35 s.\nNothing"),
+        (None, 0, "1,501 operations\n", "1,000.\nNo operation is due to be sent yet.\n"),
+    ],
+    ids=["flows", "stands", "not_due"],
+)
+def test_a_backlog_says_how_it_moves(
+    oldest_seconds: int | None, takes_seconds: int | None, head: str, line: str
+) -> None:
+    text = told(
+        Kind.BACKLOG, "began", oldest_due_seconds=oldest_seconds, backlog_seconds=takes_seconds
+    )
+    assert text.startswith(f"🟡 The queue is too long: {head}")
+    assert line in text
 
 
 def test_rows_that_failed_are_told_with_the_command_that_sends_them_again() -> None:
     message = catalogue("en").message([change(Kind.FAILED, "happened")], NAMES)
     assert message.text == (
-        "🟡 Not sent, and not tried any more: 3 rows\n"
-        "In all, so many need a person now: 12 rows.\n"
+        "🟡 Given up, no more automatic attempts: 3 operations\n"
+        "Refused by the microservice: 2 operations.\n"
+        "All retries used up: 1 operation.\n"
+        "Needing manual action in total: 12 operations.\n"
         "Accounts: “Ирина” – 2, 0a1b2c3d… – 1\n"
-        "• order ORDER-0, 0a1b2c3d…: 422 refused: sku\n"
-        "• order ORDER-1, “Ирина”: 422 refused: sku\n"
-        "• order ORDER-2, “Ирина”: 422 refused: sku\n"
-        "The microservice refused them, or no retry is left. Nobody sends them any more unless a "
-        "person says so.\n"
-        "What to do: remove the cause, then send them again:\n"
+        "• 2 operations: 422 refused: sku\n"
+        "Orders: ORDER-0 (0a1b2c3d…), ORDER-1 (“Ирина”)\n"
+        "• 1 operation: 500 error in the service\n"
+        "Orders: ORDER-2 (“Ирина”)\n"
+        "Nothing is deleted; the microservice still has the old flag and may count this stock as "
+        "not deducted.\n"
+        "Sending again is safe, but fails again until the cause is fixed.\n"
+        "What to do: fix the cause, then send them again:\n"
         f"stocksync retry {ID.format(0)} {ID.format(1)} {ID.format(2)}"
     )
     assert Code("ORDER-1") in message.parts
 
 
-def test_when_they_are_many_the_command_lists_them() -> None:
-    accounts = [{"token_id": ACCOUNT, "count": 40}]
-    text = told(Kind.FAILED, "happened", count=40, accounts=accounts)
-    assert text.endswith(f"stocksync list --status failed --token={ACCOUNT}")
+def test_when_they_are_many_they_are_counted_and_the_commands_are_of_all() -> None:
+    text = told(
+        Kind.FAILED,
+        "happened",
+        count=40,
+        accounts=[{"token_id": ACCOUNT, "count": 40}],
+        errors=[{"error": "422 refused: sku", "count": 30, "orders": 20}],
+        operation_ids=["id"] * 40,
+    )
+    assert "• 30 operations: 422 refused: sku\nOrders: ORDER-0 (0a1b2c3d…), ORDER-1" in text
+    assert "…and 18 more orders\n• …and 10 more operations\n" in text
+    assert text.endswith(
+        f"\nstocksync list --status failed --token={ACCOUNT}\n"
+        "Then send all of them again (the command shows how many; with --yes it sends):\n"
+        f"stocksync retry --failed --token={ACCOUNT}"
+    )
+
+
+def test_without_counts_the_examples_are_counted() -> None:
+    facts = {"count": 7, "examples": EXAMPLES, "failed_now": 7}
+    failed = Change(at=AT, kind=Kind.FAILED, phase=Phase.HAPPENED, facts=facts)
+    text = catalogue("en").message([failed], NAMES).text
+    assert text.startswith(
+        "🟡 Given up, no more automatic attempts: 7 operations\n"
+        "• 2 operations: 422 refused: sku\n"
+        "Orders: ORDER-0 (0a1b2c3d…), ORDER-1 (“Ирина”)\n"
+        "• 1 operation: 500 error in the service\n"
+        "Orders: ORDER-2 (“Ирина”)\n"
+        "• …and 4 more operations\n"
+        "Nothing is deleted;"
+    )
 
 
 def test_several_of_a_kind_are_one_statement() -> None:
     one = change(Kind.FAILED, "happened")
     text = catalogue("en").message([one, one], NAMES).text
-    assert text.startswith("🟡 Not sent, and not tried any more: 6 rows\n")
+    assert text.startswith("🟡 Given up, no more automatic attempts: 6 operations\n")
     assert "“Ирина” – 4" in text
-    assert text.count("• order") == 5
+    assert text.count("• 4 operations: 422 refused: sku\n") == 1
     parked = [change(Kind.PARKED, "began"), change(Kind.PARKED, "began", token_id=OTHER_ACCOUNT)]
     text = catalogue("ru").message(parked, NAMES).text
     assert text.startswith("🟡 Микросервис не принимает 2 аккаунта\n")
-    assert f"• «Ирина», {ACCOUNT}: 1 строка ждёт\n• {OTHER_ACCOUNT}: 1 строка ждёт\n" in text
+    assert (
+        f"• «Ирина», {ACCOUNT}: в очереди 1 операция\n• {OTHER_ACCOUNT}: в очереди 1 операция\n"
+    ) in text
+
+
+def test_what_needs_a_decision_is_counted_and_shown_first() -> None:
+    acts = ["repaired"] * 5 + ["given_up"]
+    examples = [
+        {**EXAMPLES[1], "order_id": f"ORDER-{number}", "act": act}
+        for number, act in enumerate(acts)
+    ]
+    facts: dict[str, Any] = {"found": 6, "repaired": 5, "left": 0, "given_up": 1}
+    text = told(Kind.DISCREPANCIES, "happened", **facts, examples=examples)
+    assert text.startswith("🟡 Wrong flags at the microservice, decision needed: 1 order\n")
+    [first, *others] = [line for line in text.splitlines() if line.startswith("• ")]
+    assert first.startswith("• order ORDER-5, “Ирина”")
+    assert len(others) == 4
+    assert f"\nstocksync show --order=ORDER-5 --token={ACCOUNT}\n" in text
+
+
+def test_a_notice_is_in_its_own_words() -> None:
+    message = catalogue("ru").message([change(Kind.NOTICE, "happened")], NAMES)
+    assert message.parts[:2] == ("🔵 ", Bold("the unit failed\nsee the journal"))
+    assert message.text.endswith("\nСообщение от root@db1, 2026-11-23 02:10 UTC")
+
+
+def test_a_crash_is_told_with_both_commands_on_lines_of_their_own() -> None:
+    unit = "stocksync@shop.service"
+    crash = change(Kind.NOTICE, "happened", unit=unit, host="db1", text=None)
+    assert catalogue("en").message([crash], NAMES).text == (
+        "🔴 stocksync on db1 has crashed and will not restart on its own (stocksync@shop.service)\n"
+        "Until it is started again it sends nothing, and no other alerts may come. Nothing is "
+        "lost.\n"
+        "What to do: see the cause:\n"
+        "systemctl status stocksync@shop.service\n"
+        "Fix it, then restart:\n"
+        "systemctl restart stocksync@shop.service"
+    )
+    hostile = change(Kind.NOTICE, "happened", unit="x; reboot", host="db1")
+    for command in commands(catalogue("ru").message([hostile], NAMES)):
+        assert shlex.split(command)[2:] == ["x; reboot"]
 
 
 def test_a_condition_that_lasts_is_told_as_it_stands_now() -> None:
-    changes = [change(Kind.BACKLOG, "lasts", pending=n) for n in (2000, 3000)]
+    changes = [change(Kind.BACKLOG, "lasts", pending=n, backlog_seconds=9) for n in (2000, 3000)]
     text = catalogue("en").message(changes, NAMES).text
-    assert text.startswith("🟡 The queue is still too long, for 30 min now: 3,000 rows\n")
+    assert text.startswith("🟡 The queue is still too long, for 30 min now: 3,000 operations\n")
     assert "2,000" not in text
 
 
-def opened_by(*pushes: tuple[str, Said, str]) -> str:
-    circuit = ServiceCircuit(has_proven=True)
-    for number, (account, kind, reason) in enumerate(pushes):
-        seen = Seen(account=account, order=str(number), kind=kind, reason=reason)
-        circuit = circuit.fed(seen, failures=2)
-    assert circuit.reason is not None
-    return circuit.reason
-
-
 @pytest.mark.parametrize(
-    ("reason", "act"),
+    ("reason", "said", "act"),
     [
-        (opened_by(("a", Said.CREDENTIALS, "401 credentials refused")), "refuses stocksync's key"),
+        (REJECTED, "401: Not validated", "correct the key in stocksync's settings"),
         (
             opened_by(("a", Said.TOKEN, "404"), ("b", Said.TOKEN, "404")),
-            "does not find a single account",
+            "it finds none of the accounts any more: 404",
+            "restore that connection, or correct the setting",
         ),
         (
             ServiceCircuit(in_a_row=1).told(is_healthy=False, says="database error").reason,
-            "has lost its database",
+            "/health: database error",
+            "restore that connection; restarting",
         ),
-        (opened_by(("a", Said.FAILED, "no answer"), ("b", Said.FAILED, "x")), "get the micros"),
-        ("", "get the microservice to work"),
+        (
+            opened_by(("a", Said.FAILED, "no answer"), ("b", Said.FAILED, "x")),
+            "x",
+            "bring the microservice back up",
+        ),
+        (flapping(), "more than half of the last 20 attempts failed: 500", "bring the micros"),
     ],
 )
-def test_what_to_do_in_an_outage_depends_on_its_reason(reason: str, act: str) -> None:
-    assert f"What to do: {'the microservice ' if act[0] != 'g' else ''}{act}" in told(
-        Kind.OUTAGE, "began", reason=reason
+def test_what_to_do_in_an_outage_depends_on_its_reason(reason: str, said: str, act: str) -> None:
+    text = told(Kind.OUTAGE, "began", reason=reason)
+    assert f"\nReason: {said}\n" in text
+    assert f"What to do: {act}" in text
+
+
+def test_our_own_words_for_a_reason_are_said_in_russian_too() -> None:
+    assert "\nПричина: больше половины из последних 20 попыток не удались: 500\n" in told(
+        Kind.OUTAGE, "began", "ru", reason=flapping()
     )
+    assert "\nПричина: 404: Токен\n" in told(Kind.PARKED, "began", "ru")
 
 
 @pytest.mark.parametrize(
@@ -416,33 +601,62 @@ def test_of_too_much_the_least_important_gives_way(count: int) -> None:
     outage = change(Kind.OUTAGE, "began", at=AT + timedelta(hours=9))
     message = catalogue("en").merged([*changes, outage], NAMES)
     assert units(message.text) <= 4096
-    head, first, *_ = message.text.splitlines()
+    head = message.text.splitlines()[0]
     assert head == (
-        f"🔴 Told late: {count + 1:,} changes from 2026-11-23 02:10 UTC to 2026-11-23 11:10 UTC"
+        f"🔴 Delayed: {count + 1:,} events from 2026-11-23 02:10 UTC to 2026-11-23 11:10 UTC"
     )
-    assert first == "🔴 11:10 – The microservice does not work: sending has stopped"
-    assert ("that do not fit" in message.text) == (count > 100)
+    assert (
+        "\n\nStill going on:\n🔴 11:10 UTC – The microservice is down: sending has stopped\n"
+        in (message.text)
+    )
+    assert ("no room for" in message.text) == (count > 100)
 
 
-def test_a_condition_that_came_and_went_is_one_line() -> None:
-    hour = timedelta(hours=1)
+HOUR = timedelta(hours=1)
+
+
+def test_what_lasts_comes_first_and_what_came_and_went_is_one_line() -> None:
     changes = [
         change(Kind.OUTAGE, "began"),
-        change(Kind.PARKED, "began", at=AT + hour / 2),
-        change(Kind.OUTAGE, "lasts", at=AT + hour),
-        change(Kind.OUTAGE, "ended", at=AT + 2 * hour, seconds=7200),
-        change(Kind.FAILED, "happened", at=AT + 2 * hour),
-        change(Kind.FAILED, "happened", at=AT + 3 * hour),
+        change(Kind.PARKED, "began", at=AT + HOUR / 2),
+        change(Kind.OUTAGE, "lasts", at=AT + HOUR),
+        change(Kind.OUTAGE, "ended", at=AT + 2 * HOUR, seconds=7200),
+        change(Kind.FAILED, "happened", at=AT + 2 * HOUR),
+        change(Kind.FAILED, "happened", at=AT + 3 * HOUR),
+        change(Kind.NOTICE, "happened", at=AT + 3 * HOUR),
     ]
     text = catalogue("ru").merged(changes, NAMES).text
     assert text.startswith(
-        "🟡 Сообщаем с опозданием: 6 событий с 2026-11-23 02:10 UTC по 2026-11-23 05:10 UTC\n"
-        "🟡 02:40 – Микросервис не принимает аккаунт «Ирина»\n"
-        "🟡 04:10 – Не отправлены, и попыток больше не будет: 6 строк\n"
-        "🟢 02:10 – Микросервис не работал 2 ч\n"
-        "\nПодробности:\n"
-        "\n🟡 Микросервис не принимает аккаунт «Ирина»\n"
+        "🟡 С опозданием: 7 событий с 2026-11-23 02:10 UTC по 2026-11-23 05:10 UTC\n"
+        "Доставить вовремя не удалось: Telegram был недоступен, сообщения были отключены или их "
+        "было слишком много сразу.\n"
+        "Строк меньше, чем событий: повторы, а также начало и конец, собраны в одну строку.\n"
+        "\nПродолжается:\n"
+        "🟡 02:40 UTC – Микросервис не принимает аккаунт «Ирина»\n"
+        "\nТребует ручного решения:\n"
+        "🟡 04:10 UTC – Автоматических попыток больше не будет: 6 операций\n"
+        "\nЗакончилось или для сведения:\n"
+        "🔵 05:10 UTC – Сообщение: the unit failed see the journal\n"
+        "🟢 02:10 UTC – Микросервис не работал 2 ч\n"
+        "\nПодробности о том, что не закончилось:\n"
+        "\n🟡 Микросервис не принимает аккаунт «Ирина» (на 02:40 UTC)\n"
     )
+    assert "больше не будет: 6 операций (на 05:10 UTC)\n" in text
+    assert text.count("Микросервис не работал") == 1
+
+
+def test_times_have_their_day_when_there_are_several_and_nothing_folded_is_not_said() -> None:
+    changes = [change(Kind.BACKLOG, "began"), change(Kind.STALE, "began", at=AT + 24 * HOUR)]
+    text = catalogue("en").merged(changes, NAMES).text
+    assert "🟡 2026-11-23 02:10 UTC – The queue is too long" in text
+    assert "(as of 2026-11-24 02:10 UTC)" in text
+    assert "Lines are fewer" not in text
+
+
+def test_of_what_is_over_there_are_no_details() -> None:
+    changes = [change(Kind.STALLED, "began"), change(Kind.STALLED, "ended", at=AT + HOUR)]
+    text = catalogue("en").merged(changes, NAMES).text
+    assert text.endswith("\n🟢 02:10 UTC – Sending was stalled for 5 min")
 
 
 def test_buttons_are_offered_only_where_they_may_be_pressed() -> None:
@@ -454,8 +668,8 @@ def test_buttons_are_offered_only_where_they_may_be_pressed() -> None:
         for each in (failed, parked)
         for row in words.message([each], NAMES).buttons
     ] == [
-        [("Send these again", "retry:7"), ("No messages for an hour", "mute:7")],
-        [("Try now", "probe:7")],
+        [("Resend these 3", "retry:7"), ("Mute ALL messages for 1 h", "mute:7")],
+        [("Retry now", "probe:7")],
     ]
     ended = change(Kind.PARKED, "ended")
     unknown = dataclasses.replace(failed, id=None)
@@ -467,7 +681,9 @@ def test_what_was_done_is_told_and_not_offered_again() -> None:
     act = {"act": "retry", "rows": 2, "by": "@ann", "at": AT.isoformat()}
     done = change(Kind.FAILED, "happened", acts=[act])
     message = catalogue("en", with_buttons=True).message([done], NAMES)
-    assert message.text.endswith("\n✓ Sent again: 2 rows. By @ann, 2026-11-23 02:10 UTC.")
+    assert message.text.endswith(
+        "\n✓ Being sent again: 2 operations. By @ann, 2026-11-23 02:10 UTC."
+    )
     assert [[button.action for button in row] for row in message.buttons] == [["mute:7"]]
 
 
@@ -502,7 +718,7 @@ def test_without_the_extra_it_is_text_alone(monkeypatch: pytest.MonkeyPatch) -> 
     report = change(Kind.DAILY_REPORT, "happened", hours=HOURS)
     message = catalogue("en").message([report], NAMES)
     assert message.picture is None
-    assert "Sent: 1,204 orders, 1,941 rows" in message.text
+    assert "Sent: 1,204 orders, 1,941 operations" in message.text
 
 
 def test_drawing_leaves_nothing_of_itself_behind() -> None:
@@ -557,11 +773,32 @@ def test_every_word_is_said_somewhere() -> None:
             assert re.search(rf"\.{field.name}\b", code), field.name
 
 
+def headline_templates() -> Iterator[str]:
+    words = LANGUAGES["en"]
+    for headlines in (*words.conditions.values(), words.key_rejected):
+        yield headlines.began
+    yield from (text for kind, text in words.happened.items() if kind is not Kind.NOTICE)
+    yield from (words.discrepancies_left, words.discrepancies_repaired, words.crashed, words.late)
+
+
+def test_the_readme_explains_every_headline_in_its_own_words() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    table = readme.partition("### What on-call is told")[2].partition("###")[0]
+    told = re.findall(r"^\| [🔴🟡🟢🔵 ]*\| (.+?) \|", table, re.MULTILINE)
+    for template in headline_templates():
+        says = "".join(
+            re.escape(literal) + (".*" if field is not None else "")
+            for literal, field, _, _ in string.Formatter().parse(template)
+        )
+        assert [each for each in told if re.fullmatch(says, each)], template
+
+
 def test_russian_has_no_english_in_it_and_english_no_russian() -> None:
     for path, template in leaves(LANGUAGES["en"]):
         assert not re.search("[а-яё]", template, re.IGNORECASE), path
     allowed = {"stocksync", "status", "retry", "ID", "UTC", "STOCK_SYNC_MICROSERVICE_JWT"}
-    allowed |= {"systemd", "failed", "reconcile", "help"}
+    allowed |= {"STOCK_SYNC_MICROSERVICE_JWT_SECRET", "STOCK_SYNC_MICROSERVICE_JWT_USER_ID"}
+    allowed |= {"systemd", "failed", "reconcile", "help", "yes", "adjustment", "Telegram"}
     for path, template in leaves(LANGUAGES["ru"]):
         plain = re.sub(r"{.*?}", "", template)
         assert set(re.findall("[A-Za-z_]{2,}", plain)) <= allowed, path

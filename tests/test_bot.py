@@ -164,13 +164,13 @@ async def test_retry_these_sends_the_failed_ones_again_and_says_who_did_it(
     )
     assert json.loads(details["details"])["by"] == HAND
     assert answers(api) == [
-        "Sent again: 2 rows\nPassed over, not waiting for a person any more: 1 row"
+        "Being sent again: 2 operations\nLeft out, no manual action needed any more: 1 operation"
     ]
     [edit] = edits(api)
     assert int(edit.fields["message_id"]) == MESSAGE
-    assert edit.text.startswith("🟡 Not sent, and not tried any more: 3 rows\n")
-    assert f"\n✓ Sent again: 2 rows. By @user_{USER_ID}, " in edit.text
-    assert edit.buttons == [[("No messages for an hour", f"mute:{change_id}")]]
+    assert edit.text.startswith("🟡 Given up, no more automatic attempts: 3 operations\n")
+    assert f"\n✓ Being sent again: 2 operations. By @user_{USER_ID}, " in edit.text
+    assert edit.buttons == [[("Mute ALL messages for 1 h", f"mute:{change_id}")]]
 
 
 async def test_pressing_twice_is_harmless_and_says_so(
@@ -184,11 +184,11 @@ async def test_pressing_twice_is_harmless_and_says_so(
         api.press(action)
     await bot.tick()
     said = answers(api)
-    assert said[0] == "Sent again: 1 row"
-    assert said[1] == "Nothing to do: none of them waits for a person any more"
-    assert said[2].startswith("No messages until 20")
-    assert said[3].startswith("Nothing to do: there are no messages until 20")
-    assert said[4:] == ["The account “Ирина” is tried now"] * 2
+    assert said[0] == "Being sent again: 1 operation"
+    assert said[1] == "No action needed: none of them needs manual action any more"
+    assert said[2].startswith("All messages are muted until 20")
+    assert said[3].startswith("No action needed: messages are muted until 20")
+    assert said[4:] == ["The account “Ирина” is being retried now"] * 2
     actions = await outbox.connection.fetch("SELECT action FROM stock_synchronization_logs")
     assert [row["action"] for row in actions] == ["manual_retry"]
     assert edits(api)[1].text == edits(api)[0].text
@@ -205,8 +205,8 @@ async def test_mute_an_hour(bot: Bot, api: BotApi, outbox: Outbox) -> None:
     assert row is not None
     assert row["muted_by"] == HAND
     assert 3500 < row["seconds"] <= 3600
-    assert "\n✓ No messages until 20" in edits(api)[0].text
-    assert edits(api)[0].buttons == [[("Send these again", f"retry:{change_id}")]]
+    assert "\n✓ All messages are muted until 20" in edits(api)[0].text
+    assert edits(api)[0].buttons == [[("Resend these 1", f"retry:{change_id}")]]
 
 
 async def test_probe_now_tries_the_account_at_once(
@@ -224,13 +224,13 @@ async def test_probe_now_tries_the_account_at_once(
     assert [row["token_id"] for row in due] == [OTHER_ACCOUNT]
     [edit] = edits(api)
     assert edit.text.startswith("🟡 The microservice does not accept 2 accounts\n")
-    assert "\n✓ The account 0a1b2c3d… is tried now. By @user_77, " in edit.text
+    assert "\n✓ The account 0a1b2c3d… is being retried now. By @user_77, " in edit.text
 
 
 async def test_an_account_that_is_back_is_not_tried(bot: Bot, api: BotApi, outbox: Outbox) -> None:
     api.press(f"probe:{await told(outbox, 'parked', 'began', token_id=ACCOUNT)}")
     await bot.tick()
-    assert answers(api) == ["Nothing to do: the account “Ирина” is accepted again"]
+    assert answers(api) == ["No action needed: the account “Ирина” is accepted again"]
 
 
 @pytest.mark.parametrize("action", ["retry:12345", "mute:", "burn:1", "retry:x", "", "probe:-1"])
@@ -249,17 +249,17 @@ async def test_status_is_answered_where_it_was_asked(bot: Bot, api: BotApi, outb
     api.say("/status@the_bot")
     await bot.tick()
     [text] = api.texts()
-    assert text.splitlines()[0] == "🔴 Sending stands still"
+    assert text.splitlines()[0] == "🔴 Sending is stalled"
     assert "no daemon is running" in text
-    assert "In the queue: 1 row; being sent: 0; sent in 5 minutes: 0" in text
-    assert "Not sent for good, waiting for a person: 2 rows; /failed" in text
+    assert "In the queue: 1 operation; being sent: 0; sent in 5 minutes: 0" in text
+    assert "Given up, needing manual action: 2 operations; /failed" in text
 
 
 async def test_status_in_russian(database: Database, telegram: Telegram, api: BotApi) -> None:
     api.say("/status")
     await bot_of(database, telegram, language="ru").tick()
     assert api.texts() == [
-        "🟢 Всё в порядке\nВ очереди: 0 строк; отправляются: 0; отправлено за 5 минут: 0"
+        "🟢 Всё в порядке\nВ очереди: 0 операций; отправляется: 0; отправлено за 5 минут: 0"
     ]
 
 
@@ -270,12 +270,16 @@ async def test_failed_lists_them_with_what_to_send(bot: Bot, api: BotApi, outbox
     api.say("/failed")
     await bot.tick()
     none, text = api.texts()
-    assert none == "Nothing waits for a person"
-    assert text.startswith("🟡 Not sent, and not tried any more: 7 rows\n• order order-6, “Ирина”")
+    assert none == "Nothing needs manual action"
+    assert text.startswith(
+        "🟡 Given up, no more automatic attempts: 7 operations\n"
+        "• 5 operations: 422 refused: sku\nOrders: order-6, order-5, "
+    )
+    assert "(“Ирина”)\n• …and 2 more operations\n" in text
     assert ("code", f"/retry {ids[6]}") in api.sent[1].entities
     api.say(f"/retry {ids[6]}")
     await bot.tick()
-    assert api.texts()[2] == "Sent again: 1 row"
+    assert api.texts()[2] == "Being sent again: 1 operation"
     assert await outbox.actions(ids[6]) == ["manual_retry"]
 
 
@@ -293,7 +297,7 @@ async def test_what_is_not_possible_is_answered_in_words(
     assert api.texts() == [
         "Which one? /retry ID; the ids: /failed",
         "Which one? /retry ID; the ids: /failed",
-        "There is no row with this id",
+        "There is no operation with this id",
         f"Not possible, nothing was changed: {row_id} is completed: {why}",
     ]
 
@@ -308,7 +312,7 @@ async def test_reconcile_is_asked_of_the_timer(bot: Bot, api: BotApi, database: 
     assert await timers.take("reconcile", interval_seconds=1800) is None
     api.say("/reconcile")
     await bot.tick()
-    assert api.texts()[1].startswith("The flags here and at the microservice are compared now")
+    assert api.texts()[1].startswith("stocksync's flags and the microservice's are being compared")
     turn = await timers.take("reconcile", interval_seconds=1800)
     assert turn is not None
     assert turn.asked_by == HAND
@@ -491,5 +495,5 @@ async def test_what_cannot_be_begun_is_done_later(
             await asking
     assert answers(api) == ["The database does not answer. It will be done when it does"]
     await bot.tick()
-    assert answers(api)[1:] == ["Sent again: 1 row"]
+    assert answers(api)[1:] == ["Being sent again: 1 operation"]
     assert await outbox.actions(ids[0]) == ["manual_retry"]

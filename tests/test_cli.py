@@ -24,12 +24,13 @@ import pytest
 import stocksync
 from stocksync.circuit import Kind, Seen
 from stocksync.circuits import Circuits
-from stocksync.cli import main, words
+from stocksync.cli import codes, main, verbs, words
 from stocksync.cli.arguments import command_line
-from stocksync.cli.layout import distance, one_line, pairs, span, table
+from stocksync.cli.layout import distance, one_line, pairs, span
+from stocksync.cli.tables import table
 from stocksync.database import Database
 from stocksync.model import Cause, Retry, Status
-from stocksync.store import Store
+from stocksync.store import Counts, Store
 from tests.outbox import ACCOUNT, OTHER_ACCOUNT, Outbox
 from tests.server import dsn_of
 from tests.service import SECRET, TOKEN_ID, USER_ID, running_stand_in
@@ -137,12 +138,28 @@ def test_help_does_not_wait_for_the_driver() -> None:
     assert said.stdout == "\n"
 
 
+def test_a_look_at_the_outbox_waits_for_nothing_that_it_does_not_need() -> None:
+    program = (
+        "import sys; from stocksync.cli.verbs import verb;"
+        "[verb(name) for name in ('status', 'list', 'show', 'retry', 'cancel', 'pause')];"
+        "print(*{'httpx', 'httptools', 'jwt', 'tenacity', 'aiohttp', 'aiogram', 'matplotlib',"
+        "        'prometheus_client', 'stocksync.relay'} & set(sys.modules))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert said.stdout == "\n"
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
         (["show", "not-an-id"], "'not-an-id' is not an operation's id (a UUID)"),
         (["retry", str(uuid4()), "7"], "'7' is not an operation's id (a UUID)"),
-        (["cancel"], "required: ID"),
+        (["cancel"], "give operations' IDs, or --failed"),
+        (["retry", str(uuid4()), "--failed"], "give operations' IDs, or --failed"),
+        (["retry", str(uuid4()), "--error", "422"], "--token and --error go with --failed"),
+        (["cancel", "--failed", "--error", ""], "argument --error: it is empty"),
         (["list", "--token", "mine"], "'mine' is not an account's token (a UUID)"),
         (["list", "--status", "done"], "invalid choice: 'done'"),
         (["list", "--limit", "0"], "'0' is not a whole number from 1 to 10000"),
@@ -188,10 +205,40 @@ def test_the_help_of_every_command_has_examples_and_exit_codes(cli: Cli, verb: s
 
 @pytest.mark.parametrize("verb", verb_parsers())
 def test_every_example_is_understood(verb: str) -> None:
-    for example in words.VERBS[verb].examples.splitlines():
-        command = example.partition("|")[0]
-        arguments = command_line().parse_args(shlex.split(command)[1:])
-        assert arguments.verb
+    commands = [
+        re.split(r"[|>#]|&&", example)[0] for example in words.VERBS[verb].examples.splitlines()
+    ]
+    understood = [
+        command_line().parse_args(shlex.split(command)[1:]).verb
+        for command in commands
+        if command.split()[0] == "stocksync"
+    ]
+    assert verb in understood
+
+
+def test_every_command_has_help_and_a_room_of_its_own() -> None:
+    assert verb_parsers().keys() == words.VERBS.keys()
+    assert all(callable(verbs.verb(name)) for name in verb_parsers())
+
+
+def test_the_readme_has_a_line_for_every_command() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    table = readme.partition("| command | answers |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`stocksync ([a-z-]+)", table)) == verb_parsers().keys()
+
+
+@pytest.mark.parametrize("verb", ["", *verb_parsers()])
+def test_help_fits_into_forty_columns_but_for_what_is_to_be_pasted(
+    cli: Cli, nothing_set: pytest.MonkeyPatch, verb: str
+) -> None:
+    nothing_set.setenv("COLUMNS", "40")
+    assert cli.call(*verb.split(), "--help") == 0
+    before, examples = cli.out.split("\nexamples:\n")
+    # How argparse wraps its own usage is its affair.
+    before = before.partition("\n\n")[2]
+    said = [*before.splitlines(), *examples.partition("\n\n")[2].splitlines()]
+    # A name in one piece may be longer than the terminal is wide.
+    assert [line for line in said if len(line) > 40 and " " in line.strip()] == []
 
 
 @pytest.mark.parametrize("verb", ["", *verb_parsers()])
@@ -207,14 +254,14 @@ def test_help_fits_into_eighty_columns(
 def test_every_option_has_a_word_of_help_and_says_its_default(verb: str) -> None:
     for action in verb_parsers()[verb]._actions:
         assert action.help, action.dest
-        if action.default not in (None, False, "==SUPPRESS=="):
+        if action.nargs != 0 and action.default not in (None, False, "==SUPPRESS=="):
             assert "%(default)s" in action.help
 
 
 def test_the_help_knows_every_exit_code(cli: Cli) -> None:
     assert cli.call("--help") == 0
     said = {int(code) for code in re.findall(r"(\d+) [a-z]", cli.out.split("exit codes: ")[1])}
-    assert said == {0, 1, 2, 130, *stocksync.cli.EXIT_CODES.values()}
+    assert said == {0, 1, 2, 130, *codes._CODES.values()}
 
 
 def test_an_account_is_found_however_its_token_is_written() -> None:
@@ -336,6 +383,51 @@ def test_a_reader_that_has_seen_enough_is_no_error(dsn: str) -> None:
     finally:
         os.close(write_end)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["list", "--help"], ["grants", "--reader", "r"]])
+def test_a_reader_that_is_gone_before_the_first_word_is_no_error(words: list[str]) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "stocksync", *words],
+            env=plain_environment(),
+            stdout=write_end,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(write_end)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+async def test_of_a_large_list_the_first_line_may_be_enough(
+    dsn: str, outbox: Outbox, words: list[str]
+) -> None:
+    await outbox.insert_units(3000)
+
+    def head() -> tuple[str, str, int]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stocksync", "list", "--limit", "3000", *words],
+            env=plain_environment(DATABASE_URL=dsn),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout
+        assert process.stderr
+        first = process.stdout.readline()
+        process.stdout.close()
+        with process.stderr:
+            return first, process.stderr.read(), process.wait(60)
+
+    first, err, code = await asyncio.to_thread(head)
+    assert first.startswith("{" if words else "ID ")
+    assert (err, code) == ("", 0)
 
 
 def test_a_missing_extra_is_said_with_what_to_install() -> None:
@@ -513,7 +605,7 @@ async def test_a_list_has_both_the_time_and_the_error(
 
 
 @pytest.mark.usefixtures("there")
-@pytest.mark.parametrize("columns", [80, 100, 110, 132])
+@pytest.mark.parametrize("columns", [40, 60, 80, 100, 110, 132])
 async def test_no_row_of_a_table_is_wider_than_the_terminal(
     cli: Cli, outbox: Outbox, store: Store, nothing_set: pytest.MonkeyPatch, columns: int
 ) -> None:
@@ -523,7 +615,7 @@ async def test_no_row_of_a_table_is_wider_than_the_terminal(
     await settle(store, await claim(store), Retry(reason="x" * 300, cause=Cause.OPERATION))
     row_id = await outbox.insert("4711", sku="s" * 100)
     assert await cli("list") == 0
-    assert f"{row_id}  pending " in cli.out
+    assert re.search(rf"^{row_id}\s+pending ", cli.out, re.MULTILINE)
     assert " in 6" in cli.out
     assert max(map(len, cli.out.splitlines())) <= columns
     assert await cli("show", "--order", "4711") == 0
@@ -685,15 +777,18 @@ async def test_the_status_is_a_verdict_with_its_reasons(
         "numbers",
         "circuits",
         "daemons",
+        "timers",
+        "telegram",
         "oldest_snapshot",
+        "limits",
     }
     assert (document["verdict"], len(document["reasons"])) == ("STALLED", 1)
     numbers = document["numbers"]
     assert {status: numbers[status] for status in Status} == {
         "pending": 1, "processing": 0, "completed": 1, "failed": 0, "cancelled": 0,
     }  # fmt: skip
-    assert numbers["first_try_share"] == 1.0
     assert numbers["oldest_due_seconds"] > 0
+    assert (document["timers"], document["limits"]["max_pending"]) == ([], 1000)
 
 
 @pytest.mark.usefixtures("there")
@@ -716,12 +811,63 @@ async def test_the_status_tells_of_failed_and_retried_operations_under_ok(
         retried,
     )
     assert re.search(r"due +nothing; the next row in \d+ s\n", cli.out)
-    assert re.search(r"completed +0 in the last 5 min\n", cli.out)
+    assert re.search(r"completed +0 in the last 5 min, 0 today \(UTC\)\n", cli.out)
     assert await cli("status", "--json") == 0
     numbers = cli.document["numbers"]
     assert (numbers["retrying"], numbers["retry_error"]) == (2, RETRY.reason)
     assert numbers["failed_error"] == REFUSED.reason
     assert numbers["next_retry_at"].endswith("Z")
+
+
+@pytest.mark.usefixtures("there")
+async def test_the_status_holds_what_was_done_against_the_goals(cli: Cli, store: Store) -> None:
+    done = Counts(
+        attempts=25, unproven=2, rows_completed=50, rows_first_try=49, retried_seconds=130
+    )
+    await store.add_to_minute(done, completed_ago_seconds=1)
+    assert await cli("status") == 0
+    for line in (
+        r"completed +50 in the last 5 min, \d+ today \(UTC\)\n",
+        r"first try +98\.0 % of what was completed in 24 h; the goal is 99 %\n",
+        r"retried +2 min from insert to completion, .*; the goal is less than 5 min\n",
+        r"pushes +25 in the last 30 min, 2 of them not proven \(8 %\)\n",
+    ):
+        assert re.search(line, cli.out), line
+    assert await cli("status", "--json") == 0
+    numbers = cli.document["numbers"]
+    assert (numbers["first_try_share"], numbers["mean_retry_seconds"]) == (0.98, 130)
+    assert numbers["failure_rate"] == 0.08
+
+
+@pytest.mark.usefixtures("there")
+async def test_the_status_shows_each_timer_and_what_telegram_lacks(
+    cli: Cli, outbox: Outbox
+) -> None:
+    await outbox.connection.execute(
+        "INSERT INTO stock_sync_timers (name, interval_seconds, due_at, runner, ended_at, result,"
+        "                               error)"
+        " VALUES ('cleanup', 9999, now() - interval '5 h', 'host:7', now() - interval '3 h',"
+        "         NULL, 'no answer'),"
+        " ('monitor', 60, now() + interval '30 s', NULL, NULL, NULL, NULL),"
+        " ('reconcile', 1800, now() + interval '20 min', 'host:7', now() - interval '10 min',"
+        '  \'{"checked": 40, "not_reached": 2, "left": 0, "took_seconds": 0.5}\', NULL);'
+        "UPDATE stock_sync_telegram SET refused = '401', muted_until = now() + interval '1 hour',"
+        " muted_by = 'anna@desk';"
+        "INSERT INTO stock_sync_changes (at, kind, phase)"
+        " VALUES (now() - interval '10 minutes', 'outage', 'began')"
+    )
+    assert await cli("status") == 0
+    assert cli.out.startswith("DEGRADED\n  the timer cleanup is overdue by 18000 s\n  Telegram ")
+    for line in (
+        r"timer +cleanup: FAILED 3 h ago, by host:7: no answer; it went well never; OVERDUE, ",
+        r"timer +monitor: no turn yet; next in \d+ s\n",
+        r"timer +reconcile: done 10 min ago: 40 checked, 2 not reached; next in 20 min\n",
+        r"Telegram +REFUSED: 401; muted until .* by anna@desk; 1 change of state not told yet, ",
+    ):
+        assert re.search(line, cli.out), line
+    assert await cli("status", "--json") == 0
+    assert cli.document["timers"][2]["result"]["checked"] == 40
+    assert cli.document["telegram"]["unsent"] == 1
 
 
 @pytest.mark.usefixtures("there")
@@ -758,6 +904,41 @@ async def test_the_status_tells_of_an_outage_and_what_waits_for_it(
     assert re.search(r"circuit +the service's, open for \d+ s: 503; ", cli.out)
     assert await cli("list", "--limit", 1) == 0
     assert cli.out.splitlines()[-1].startswith("  circuit  the service's, open for ")
+
+
+@pytest.mark.usefixtures("there")
+async def test_an_order_tells_what_reconciling_found_and_when_it_is_verified(
+    cli: Cli, outbox: Outbox, store: Store
+) -> None:
+    await outbox.insert("4711")
+    await settle(store, await claim(store), TIMEOUT)
+    assert await cli("show", "--order", "4711") == 0
+    assert "older call after a newer one; its flag is read again when none of its" in cli.out
+    assert "reconciling" not in cli.out
+    await outbox.make_due()
+    await settle(store, await claim(store))
+    assert await cli("show", "--order", "4711") == 0
+    assert re.search(r"after a newer one; its flag is read again in \d+ s\n", cli.out)
+
+    await outbox.connection.execute(
+        "UPDATE stock_sync_orders SET ambiguous_at = now() - interval '2 minutes'"
+    )
+    for _ in range(2):
+        await outbox.connection.fetch(
+            "SELECT * FROM stock_sync_reconcile(ARRAY[$1], ARRAY['4711'],"
+            " ARRAY(SELECT state FROM stock_sync_compared($1, '4711', 24)), '{false}', 24, 'me')",
+            ACCOUNT,
+        )
+        assert await cli("show", "--order", "4711") == 0
+        assert re.search(r"reconciling +found false now, wanted true: pushed again", cli.out)
+        await settle(store, await claim(store))
+    assert await cli("show", "--order", "4711") == 0
+    assert re.search(r"found false .*: pushed again \(repair 2 in a row\), by me\n", cli.out)
+    assert await cli("show", "--order", "4711", "--json") == 0
+    [order] = cli.document["orders"]
+    assert order["repairs"] == 2
+    assert order["reconciled"].pop("at").endswith("Z")
+    assert order["reconciled"] == {"by": "me", "act": "repaired", "wanted": True, "found": False}
 
 
 @pytest.mark.usefixtures("there")
@@ -849,6 +1030,50 @@ def test_a_pause_of_no_length_is_wrong_usage(cli: Cli, minutes: str) -> None:
     assert "is not a whole number from 1 to 525600" in cli.err
 
 
+# --- colour --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_coloured"),
+    [
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
+    ],
+)
+async def test_colours_are_for_terminals_that_want_them(
+    dsn: str, outbox: Outbox, store: Store, environment: dict[str, str], is_coloured: bool
+) -> None:
+    await outbox.insert("order")
+    await settle(store, await claim(store), REFUSED)
+    await outbox.insert("order")
+
+    def said(*words: str) -> str:
+        controller, terminal = pty.openpty()
+        kept = {k: v for k, v in plain_environment(DATABASE_URL=dsn).items() if k != "NO_COLOR"}
+        subprocess.run(
+            [sys.executable, "-m", "stocksync", *words],
+            env=kept | environment,
+            stdout=terminal,
+            timeout=60,
+            check=True,
+        )
+        os.close(terminal)
+        text = os.read(controller, 60_000).decode()
+        os.close(controller)
+        return text
+
+    status, listing = [await asyncio.to_thread(said, word) for word in ("status", "list")]
+    assert status.startswith("\x1b[31;1mSTALLED\x1b[0m\r\n" if is_coloured else "STALLED\r\n")
+    assert ("\x1b[31;1mfailed\x1b[0m " in listing) is is_coloured
+    assert ("\x1b" in listing) is is_coloured
+    # Colours take no room.
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", listing)
+    head, *rows = (line for line in plain.splitlines() if not line.startswith(" "))
+    assert {row[head.index("ORDER") :][:5] for row in rows[:2]} == {"order"}
+
+
 # --- layout --------------------------------------------------------------------------------------
 
 
@@ -877,16 +1102,38 @@ def test_what_is_too_wide_is_dropped_or_cut_in_the_order_said(
     nothing_set: pytest.MonkeyPatch,
 ) -> None:
     rows = [("id" * 12, "x" * 30, "created")]
-    shown = {"cut": ("B",), "drop": ("CREATED",)}
+
+    def shown() -> list[str]:
+        return table(("A", "B", "CREATED"), rows, cut=("B",), drop=("CREATED",)).splitlines()
+
     nothing_set.setenv("COLUMNS", "50")
-    assert table(("A", "B", "CREATED"), rows, **shown).splitlines()[1] == (
-        f"{'id' * 12}  {'x' * 14}…  created"
-    )
+    assert shown()[1] == (f"{'id' * 12}  {'x' * 14}…  created")
     nothing_set.setenv("COLUMNS", "30")  # taken for 40: narrower has to wrap
-    assert table(("A", "B", "CREATED"), rows, **shown).splitlines() == [
+    assert shown() == [
         f"{'A':24}  B",
         f"{'id' * 12}  {'x' * 13}…",
     ]
+
+
+def test_where_nothing_else_helps_the_first_column_has_lines_of_its_own(
+    nothing_set: pytest.MonkeyPatch,
+) -> None:
+    nothing_set.setenv("COLUMNS", "40")
+    rows = [("i" * 36, "pending", "x" * 30, "7"), ("j" * 36, "failed", "4711", "12")]
+    assert table(("ID", "STATUS", "B", "N"), rows, remarks=[None, "why"], cut=("B",)) == (
+        f"""\
+ID
+  STATUS   B                           N
+{"i" * 36}
+  pending  {"x" * 24}…   7
+{"j" * 36}
+  failed   4711                       12
+    why"""
+    )
+
+
+def test_columns_are_aligned_by_what_letters_take() -> None:
+    assert table(("A", "B"), [("猫猫", "x"), ("кот", "y")]) == "A     B\n猫猫  x\nкот   y"
 
 
 def test_a_remark_stands_below_its_row() -> None:

@@ -168,7 +168,7 @@ async def test_on_a_terminal_it_shows_how_far_it_is_when_that_takes_long(sides: 
     ours, theirs = pty.openpty()
     # As if it had begun long ago.
     script = (
-        "import sys, stocksync.cli.reconciling as r; r.QUIET_SECONDS = 0;"
+        "import sys, stocksync.cli.progress as p; p.QUIET_SECONDS = 0;"
         "from stocksync.cli import main; sys.exit(main(['reconcile']))"
     )
     process = start(script, sides, stderr=theirs)

@@ -144,6 +144,7 @@ def test_an_outage_is_repeated_with_what_follows_from_it_as_lines() -> None:
         "waiting_rows": 1200,
         "seconds": 31 * 60.0,
         "probes": 3,
+        "hours": 6,
         "lines": {"failure_rate": 0.2, "stalled": 1900.0, "backlog": 1200, "stale": 3},
     }
 
@@ -213,9 +214,20 @@ def test_delivery_that_stalls_after_an_outage_is_told_though_its_backlog_is_neve
     story.turn(**behind(2000))
     story.close()
     story.turn(**behind(2000))
-    stalled = {"stalled": ("rows due: 2000",), "due_rows": 2000, "pending": 2000}
+    stalled: dict[str, Any] = {
+        "stalled": ("rows due: 2000",),
+        "due_rows": 2000,
+        "pending": 2000,
+        "oldest_due_seconds": 400.0,
+        "settled_seconds": 130.0,
+    }
     assert story.turn(5, **stalled, **behind(2000)) == [(Kind.STALLED, Phase.BEGAN)]
-    assert story.told[-1].facts == {"reasons": ["rows due: 2000"], "due_rows": 2000}
+    assert story.told[-1].facts == {
+        "reasons": ["rows due: 2000"],
+        "due_rows": 2000,
+        "oldest_due_seconds": 400.0,
+        "quiet_seconds": 130.0,
+    }
     assert story.turn(**behind(0)) == [(Kind.STALLED, Phase.ENDED)]
 
 
@@ -415,7 +427,8 @@ def test_a_failure_rate_that_hovers_ends_below_half_of_its_threshold() -> None:
         [],
         [(Kind.FAILURE_RATE, Phase.ENDED)],
     ]
-    assert story.told[-1].facts == {"seconds": 240.0, "rate": 0.05, "attempts": 400}
+    expected = {"seconds": 240.0, "rate": 0.05, "threshold": 0.1, "attempts": 400}
+    assert story.told[-1].facts == expected
 
 
 def test_the_failures_of_an_outage_are_not_told_as_a_failure_rate_after_it() -> None:

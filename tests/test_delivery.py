@@ -181,7 +181,7 @@ async def test_a_change_is_told_once(daemons: Deliveries, api: BotApi) -> None:
     for _ in range(3):
         assert 0 < await delivery.tick() <= 2
     [text] = api.texts()
-    assert "The microservice does not work" in text
+    assert "The microservice is down" in text
     row = await daemons.row(number)
     assert row["sent_to"] == [CHAT]
     assert row["sent_at"] is not None
@@ -193,7 +193,7 @@ async def test_critical_changes_go_to_their_own_chats(daemons: Deliveries, api: 
     delivery = await daemons.start(critical_chats=(OTHER_CHAT,), thread_id=7)
     await delivery.tick()
     assert "queue is too long" in "".join(api.texts(CHAT))
-    assert "does not work" in "".join(api.texts(OTHER_CHAT))
+    assert "is down" in "".join(api.texts(OTHER_CHAT))
     assert len(api.sent) == 2
     assert {call.fields["message_thread_id"] for call in api.sent} == {"7"}
     assert await daemons.unsent() == 0
@@ -218,7 +218,7 @@ async def test_five_accounts_parked_in_one_turn_are_one_message(
     await (await daemons.start()).tick()
     parked, failed = api.texts()
     assert "5 accounts" in parked
-    assert "1 row" in failed
+    assert "1 operation" in failed
 
 
 async def test_accounts_are_called_by_their_names(daemons: Deliveries, api: BotApi) -> None:
@@ -353,10 +353,10 @@ async def test_telegram_down_for_an_hour_is_made_up_for_in_one_message(
         await one.tick()
         await other.tick()
     [text] = api.texts()
-    assert "Told late: 4 changes" in text
-    assert "The microservice did not work for 30 min" in text
+    assert "Delayed: 4 events" in text
+    assert "The microservice was down for 30 min" in text
     assert "Shop" in text
-    assert "3 rows" in text
+    assert "3 operations" in text
     assert await daemons.unsent() == 0
     # Once an outage, of each daemon.
     assert events(logged).count("delivery.unavailable") == 2
@@ -407,7 +407,7 @@ async def test_a_flood_is_honoured_by_all_daemons_and_blocks_none(
     await other.tick()
     await one.tick()
     [text] = api.texts()
-    assert "did not work for 15 min" in text
+    assert "was down for 15 min" in text
 
 
 async def test_one_wrong_chat_does_not_keep_anything_from_the_other(
@@ -441,7 +441,7 @@ async def test_a_chat_that_is_mended_hears_what_it_missed_and_the_verdict_is_cle
     await daemons.pass_time("10 minutes")
     await delivery.tick()
     [text] = api.texts(OTHER_CHAT)
-    assert "did not work for 2 min" in text
+    assert "was down for 2 min" in text
     assert len(api.texts(CHAT)) == 2
     assert await daemons.telegram("refused") is None
     assert "delivery.accepted" in events(logged)
@@ -483,7 +483,7 @@ async def test_what_telegram_cannot_parse_goes_as_plain_text_once(
     [call] = api.sent
     assert len(api.calls) == 2
     assert call.entities == []
-    assert "does not work" in call.text
+    assert "is down" in call.text
     assert events(logged).count("delivery.unsendable") == 1
     assert await daemons.unsent() == 0
 
@@ -500,7 +500,7 @@ async def test_what_telegram_never_takes_is_dropped_and_holds_up_nothing(
     assert len(api.calls) == 3
     assert len(api.sent) == 1
     [dropped] = [line for line in logged() if line["event"] == "delivery.dropped"]
-    assert "does not work" in dropped["text"]
+    assert "is down" in dropped["text"]
     assert await daemons.unsent() == 0
 
 
@@ -535,7 +535,7 @@ async def test_a_mute_keeps_all_daemons_quiet_and_what_happened_is_told_at_its_e
     await one.tick()
     await other.tick()
     [text] = api.texts()
-    assert "Told late: 3 changes" in text
+    assert "Delayed: 3 events" in text
 
 
 async def test_a_group_gets_at_most_twenty_messages_a_minute(

@@ -16,7 +16,7 @@ from stocksync.circuit import Kind as Brought
 from stocksync.circuit import Seen
 from stocksync.circuits import Circuits
 from stocksync.database import Database
-from stocksync.model import DatabaseUnavailable
+from stocksync.model import DatabaseUnavailable, Refused
 from stocksync.monitor import Monitor
 from stocksync.operations import Operations
 from stocksync.store import Store
@@ -46,6 +46,7 @@ def monitor(database: Database, **settings: Any) -> Monitor:  # noqa: ANN401 - t
         "limits": LIMITS,
         "repeat_minutes": 30,
         "alert_on_failed": True,
+        "auto_fix_hours": 24,
         "is_telling": True,
         "on_change": lambda: None,
     }
@@ -506,9 +507,12 @@ async def test_starting_and_stopping_daemons_is_not_told(
 # --- what happens --------------------------------------------------------------------------------
 
 
+UNPROCESSABLE = "422 refused: token_id: not a UUID"
+
+
 async def fail_for_good(outbox: Outbox, store: Store, count: int, token_id: str) -> list[UUID]:
     ids = [await outbox.insert(f"order-{n}", token_id) for n in range(count)]
-    await settle(store, await claim(store), REFUSED)
+    await settle(store, await claim(store), Refused(reason=UNPROCESSABLE, http_status=422))
     return ids
 
 
@@ -530,9 +534,13 @@ async def test_rows_that_failed_for_good_are_one_change_of_a_turn_also_in_an_out
         {"token_id": OTHER_ACCOUNT, "count": 7},
         {"token_id": account(3), "count": 1},
     ]
+    assert facts["errors"] == [{"error": UNPROCESSABLE, "count": 8, "orders": 8}]
+    assert facts["refused"] == 8
     assert len(facts["examples"]) == 5
+    # The seven of one account do not hide the other's.
+    assert [each["token_id"] for each in facts["examples"][:2]] == [OTHER_ACCOUNT, account(3)]
     assert facts["examples"][0].keys() == {"operation_id", "token_id", "order_id", "error"}
-    assert facts["examples"][0]["error"] == REFUSED.reason
+    assert facts["examples"][0]["error"] == UNPROCESSABLE
     assert {UUID(each) for each in facts["operation_ids"]} == {*many, *one}
     assert first[0] not in facts["operation_ids"]
 
@@ -593,6 +601,7 @@ async def test_discrepancies_are_one_change_what_waits_for_a_person_first(
     [facts] = await told.facts()
     counts = [facts[name] for name in ("found", "repaired", "left", "given_up")]
     assert counts == [8, 6, 1, 1]
+    assert facts["hours"] == 24
     assert [each["act"] for each in facts["examples"]][:3] == ["left", "given_up", "repaired"]
     assert facts["examples"][0] == {
         "token_id": ACCOUNT,

@@ -135,6 +135,8 @@ def programs(server: DatabaseServer) -> dict[str, str]:
         "PGHOST": query.get("host") or parts.hostname or "",
         "PGPORT": query.get("port") or str(parts.port or 5432),
         "PGUSER": parts.username or "",
+        # Somebody else on this machine may have the usual port.
+        "STOCK_SYNC_HTTP_PORT": "0",
     }
 
 

@@ -1,5 +1,7 @@
 """systemd: its units are hardened and understood, and the words it waits for arrive."""
 
+import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from stocksync.cli import main
+from stocksync.cli.arguments import command_line
 from stocksync.daemon.watchdog import STUCK_SECONDS, Watchdog
 from stocksync.loop import Loop
 from stocksync.systemd import Notifier, Unit, unit
@@ -116,6 +119,15 @@ def test_each_unit_runs_this_installation_and_names_its_own_file(
         assert "{" not in printed
         if option != ("--drop-in",):
             assert "/bin/stocksync " in printed
+
+
+def test_the_failure_unit_s_command_is_one_that_is_understood() -> None:
+    text = unit(Unit.FAILURE, executable=EXECUTABLE)
+    [command] = re.findall(r"^ExecStart=(.+)$", text, re.MULTILINE)
+    program, *words = shlex.split(command.replace("%i", "stocksync@shop.service"))
+    assert program == str(EXECUTABLE)
+    arguments = command_line().parse_args(words)
+    assert (arguments.verb, arguments.failed) == ("notify", "stocksync@shop.service")
 
 
 def test_instances_have_settings_of_their_own() -> None:

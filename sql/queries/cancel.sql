@@ -1,6 +1,7 @@
 -- Cancels the operations $1 by the hand of $2, because of $3, and has their orders pushed again: the
 -- sum is another one now. Gives each that there is with the status that it had, and whether it was
--- changed: only pending and failed ones are.
+-- changed: only pending and failed ones are; with a time $4 only those that had failed by then (NULL: no
+-- matter when).
 WITH asked AS MATERIALIZED (
     SELECT o.id, o.status FROM :"schema".pending_stock_operations o WHERE o.id = ANY ($1::uuid[])),
 -- Rows in flight are not even locked: their settling would wait for us, and we perhaps for it. Nor is
@@ -8,11 +9,13 @@ WITH asked AS MATERIALIZED (
 locked AS MATERIALIZED (
     SELECT o.id FROM :"schema".pending_stock_operations o
     WHERE o.id = ANY ($1::uuid[]) AND o.status IN ('pending', 'failed')
+      AND ($4::timestamptz IS NULL OR (o.status = 'failed' AND o.updated_at <= $4))
     ORDER BY o.id FOR UPDATE SKIP LOCKED),
 changed AS (
     UPDATE :"schema".pending_stock_operations o
     SET status = 'cancelled', updated_at = clock_timestamp()
-    FROM locked l WHERE o.id = l.id
+    -- An array, not a join: see stock_sync_settle.
+    WHERE o.id = ANY (ARRAY(SELECT l.id FROM locked l))
     RETURNING o.id, o.token_id, o.order_id),
 logged AS (
     INSERT INTO :"schema".stock_synchronization_logs (operation_id, action, status, details)

@@ -1,7 +1,7 @@
 """Catalogue: changes of state as messages, in one language."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Literal
 
 from stocksync.alerts.acts import Act, acts, acts_of
@@ -27,9 +27,9 @@ from stocksync.alerts.layout import (
 )
 from stocksync.alerts.plot import plot
 from stocksync.alerts.russian import RUSSIAN
-from stocksync.alerts.sections import section
+from stocksync.alerts.sections import body, section
 from stocksync.alerts.speech import Speech
-from stocksync.alerts.teller import Teller
+from stocksync.alerts.teller import Teller, sum_of
 from stocksync.alerts.words import Words
 from stocksync.changes import EXAMPLES, Change, Kind, Phase
 from stocksync.message import Button, Message, Part
@@ -81,25 +81,35 @@ class Catalogue:
     def merged(self, changes: Sequence[Change], names: Mapping[str, str]) -> Message:
         """One message about all that could not be told when it happened; at least one change.
 
-        First a line each, the worst first; began and ended are one line. Then details as far as
-        they fit.
+        First a line each: what lasts, what waits for a decision, what is over; began and ended are
+        one line. Then details of what is not over, as far as they fit.
         """
-        teller = Teller(self.speech, names)
-        changes = sorted(changes, key=lambda change: change.at)
-        stories = sorted(_stories(changes), key=lambda story: _WORST_FIRST.index(mark(story)))
-        first, last = changes[0].at, changes[-1].at
-        late = self.speech.text(self.words.late, count=len(changes), first=first, last=last)
-        lines = [headline(mark(stories[0]), late)]
+        # No buttons: a press shows the message anew, and knows its own changes alone.
+        teller, words = Teller(self.speech, names), self.words
+        in_order = sorted(changes, key=lambda change: change.at)
+        stories = sorted(_stories(in_order), key=lambda story: _WORST_FIRST.index(mark(story)))
+        first, last = in_order[0].at, in_order[-1].at
+        late = self.speech.text(words.late, count=len(in_order), first=first, last=last)
+        lines = [headline(mark(stories[0]), late), Line((words.late_why,))]
+        if len(stories) < len(in_order):
+            lines.append(Line((words.late_folded,)))
         is_one_day = first.astimezone(UTC).date() == last.astimezone(UTC).date()
-        for story in stories:
-            at = f"{story[0].at.astimezone(UTC):{'%H:%M' if is_one_day else '%m-%d %H:%M'}}"
-            lines.append(Line((f"{mark(story)} {at} – {_summary(teller, story)}",)))
-        lines += [EMPTY, Line((self.words.late_details,), Rank.DETAIL)]
-        for story in stories:
-            if not _is_over(story):
-                lines.append(EMPTY)
-                lines += [line.as_detail() for line in section(teller, _still(story))]
+        details: list[Line] = []
+        for part, heading in words.late_parts.items():
+            told = [story for story in stories if _part(story) == part]
+            lines += [EMPTY, Line((heading,))] if told else []
+            for story in told:
+                at = self._at(story[0].at, is_one_day=is_one_day)
+                lines.append(Line((f"{mark(story)} {at} – {_summary(teller, story)}",)))
+                if part != "over":
+                    at = self._at(story[-1].at, is_one_day=is_one_day)
+                    details += [EMPTY, *_detail(teller, _still(story), at)]
+        lines += [EMPTY, Line((words.late_details,), Rank.DETAIL)] if details else []
+        lines += [line.as_detail() for line in details]
         return Message(parts=self._fitted(lines, LONGEST_TEXT))
+
+    def _at(self, at: datetime, *, is_one_day: bool) -> str:
+        return f"{at.astimezone(UTC):%H:%M} UTC" if is_one_day else self.speech.time(at)
 
     def account(self, token_id: str, names: Mapping[str, str]) -> str:
         """An account's name in quotes, else its token, shortened."""
@@ -123,7 +133,12 @@ class Catalogue:
         done = {act.raw("act") for act in acts_of(changes)}
         match changes[-1].kind:
             case Kind.FAILED:
-                labels = {Act.RETRY: words.retry, Act.MUTE: words.mute}
+                covered = sum(len(Facts(each.facts).texts("operation_ids")) for each in changes)
+                rows = covered or sum_of(changes, "count")
+                labels = {
+                    Act.RETRY: self.speech.text(words.retry, count=rows),
+                    Act.MUTE: words.mute,
+                }
                 offered = {act: label for act, label in labels.items() if act not in done}
                 row = (_button(label, act, ids) for act, label in offered.items())
                 yield tuple(button for button in row if button is not None)
@@ -172,6 +187,19 @@ def _stories(changes: Iterable[Change]) -> list[list[Change]]:
         if change.phase is Phase.ENDED or is_alone:
             del unended[key]
     return stories
+
+
+def _detail(teller: Teller, story: Sequence[Change], at: str) -> Iterator[Line]:
+    as_of = teller.speech.text(teller.words.as_of, title=title(teller, story), at=at)
+    yield headline(mark(story), as_of)
+    yield from body(teller, story)
+
+
+def _part(story: Sequence[Change]) -> str:
+    """Under which heading it stands: a key of `late_parts`."""
+    if mark(story) in (OVER, NEWS):
+        return "over"
+    return "undecided" if story[-1].phase is Phase.HAPPENED else "lasting"
 
 
 def _summary(teller: Teller, story: Sequence[Change]) -> str:

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from stocksync.alerts.errors import errors
 from stocksync.alerts.facts import LONGEST_ID, Facts, line_of
 from stocksync.alerts.layout import Line, Rank, command
-from stocksync.alerts.teller import STATUS, Teller, examples_of
-from stocksync.changes import EXAMPLES, Change, Phase
+from stocksync.alerts.teller import CREDENTIALS, STATUS, Teller, examples_of
+from stocksync.changes import Change, Phase
 from stocksync.message import Code
 
 RESTART = "systemctl restart stocksync"
-LONGEST_ERROR_OF_AN_EXAMPLE = 120
+CHECK = "stocksync check"
 
 
 def outage(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
@@ -18,12 +19,14 @@ def outage(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
     if change.phase is Phase.ENDED:
         yield from teller.ended(change, released="waiting_rows")
         return
-    yield from _held_up(teller, change)
-    yield teller.line(words.outage_meaning)
-    yield from teller.follows(change)
     reason = Facts(change.facts).text("reason")
-    yield teller.act(_what_to_do(words.outage_acts, reason))
-    yield command(STATUS)
+    yield from _held_up(teller, change)
+    yield teller.line(_by_reason(words.outage_meanings, reason))
+    yield from teller.follows(change)
+    yield teller.act(_by_reason(words.outage_acts, reason))
+    if reason.startswith(CREDENTIALS):
+        yield command(RESTART)
+    yield from teller.status()
 
 
 def parked(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
@@ -39,7 +42,7 @@ def parked(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
     yield teller.line(words.parked_meaning)
     yield from teller.follows(change)
     yield teller.act(words.parked_act, token=Code(line_of(change.token_id, LONGEST_ID)))
-    yield command(STATUS)
+    yield from teller.status()
 
 
 def stalled(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
@@ -51,14 +54,20 @@ def stalled(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
         return
     if change.phase is Phase.BEGAN:
         yield teller.line(words.noticed, at=change.at)
+    else:
+        yield from teller.since(change)
     if rows := facts.count("due_rows"):
         yield teller.line(words.stalled_due, rows=rows)
-    for reason in facts.texts("reasons")[:EXAMPLES]:
-        yield teller.line(words.reason, reason=reason, rank=Rank.EXAMPLE)
+    if (oldest_seconds := facts.number("oldest_due_seconds")) is not None:
+        yield teller.line(words.next_in_line, seconds=oldest_seconds)
+    if (quiet_seconds := facts.number("quiet_seconds")) is not None:
+        yield teller.line(words.stalled_quiet, seconds=quiet_seconds)
     yield teller.line(words.stalled_meaning)
-    yield teller.act(words.stalled_act)
+    yield teller.act(words.stalled_look)
     yield command(STATUS)
+    yield teller.act(words.stalled_restart)
     yield command(RESTART)
+    yield teller.act(words.stalled_else)
 
 
 def backlog(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
@@ -68,13 +77,15 @@ def backlog(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
     if change.phase is Phase.ENDED:
         yield from teller.ended(change)
         return
-    yield teller.line(words.backlog_limit, limit=facts.count("limit"))
-    if (oldest_seconds := facts.number("oldest_due_seconds")) is not None:
-        yield teller.line(words.backlog_oldest, seconds=oldest_seconds)
-    if (seconds := facts.number("backlog_seconds")) is None:
-        yield teller.line(words.backlog_stands)
-    else:
+    yield teller.line(words.alert_threshold, limit=facts.count("limit"))
+    oldest_seconds, seconds = facts.number("oldest_due_seconds"), facts.number("backlog_seconds")
+    if oldest_seconds is not None:
+        yield teller.line(words.next_in_line, seconds=oldest_seconds)
+    if seconds:
         yield teller.line(words.backlog_takes, seconds=seconds)
+    elif seconds is not None and oldest_seconds is None:
+        yield teller.line(words.backlog_not_due)
+    yield teller.line(words.is_safe)
     yield teller.act(words.backlog_act)
     yield command(STATUS)
 
@@ -86,10 +97,11 @@ def stale(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
         yield from teller.ended(change)
         return
     examples = examples_of([change])
-    for each in examples:
-        at = each.time("created_at")
-        since = teller.speech.text(words.example_since, at=at) if at else ""
-        yield teller.example(each, since, each.text("error", LONGEST_ERROR_OF_AN_EXAMPLE))
+    if times := [at for each in examples if (at := each.time("created_at"))]:
+        yield teller.line(words.stale_oldest, at=min(times))
+    yield from errors(teller, [change])
+    yield teller.line(words.is_safe)
+    yield teller.line(words.until_sent)
     yield teller.act(words.stale_act)
     first_id = examples[0].text("operation_id", LONGEST_ID) if examples else ""
     yield command(f"stocksync show {first_id}" if first_id else STATUS)
@@ -112,20 +124,18 @@ def failure_rate(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
         yield teller.line(words.most_often, error=error)
     yield teller.line(words.failure_rate_meaning)
     yield teller.act(words.failure_rate_act)
-    yield command(STATUS)
+    yield command(CHECK)
 
 
 def _held_up(teller: Teller, change: Change) -> Iterator[Line]:
-    facts, words = Facts(change.facts), teller.words
-    if change.phase is Phase.BEGAN:
-        yield teller.line(words.since, at=change.at)
-    if reason := facts.text("reason"):
-        yield teller.line(words.reason, reason=reason)
-    yield teller.line(words.waiting, rows=facts.count("waiting_rows"))
+    facts = Facts(change.facts)
+    yield from teller.since(change)
+    yield from teller.reason(facts.text("reason"))
+    yield teller.line(teller.words.waiting, rows=facts.count("waiting_rows"))
 
 
-def _what_to_do(acts: Mapping[str, str], reason: str) -> str:
-    return next(act for beginning, act in acts.items() if reason.startswith(beginning))
+def _by_reason(templates: Mapping[str, str], reason: str) -> str:
+    return next(each for beginning, each in templates.items() if reason.startswith(beginning))
 
 
 def _several_parked(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
@@ -141,4 +151,4 @@ def _several_parked(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]
         return
     yield teller.line(words.several_parked_meaning)
     yield teller.act(words.several_parked_act)
-    yield command(STATUS)
+    yield from teller.status()

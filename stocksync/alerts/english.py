@@ -12,10 +12,11 @@ ENGLISH = Words(
     quoted="“#”",
     conditions={
         Kind.OUTAGE: Headlines(
-            began="The microservice does not work: sending has stopped",
-            lasts="The microservice still does not work, for {seconds:span} now",
-            ended="The microservice works again",
-            was="The microservice did not work for {seconds:span}",
+            began="The microservice is down: sending has stopped",
+            lasts="The microservice is still down, for {seconds:span} now",
+            ended="The microservice is back up",
+            was="The microservice was down for {seconds:span}",
+            lasted="It was down for {seconds:span}, until {at}.",
         ),
         Kind.PARKED: Headlines(
             began="The microservice does not accept the account {account}",
@@ -23,184 +24,255 @@ ENGLISH = Words(
             "for {seconds:span} now",
             ended="The microservice accepts the account {account} again",
             was="The microservice did not accept the account {account} for {seconds:span}",
+            lasted="It was not accepted for {seconds:span}, until {at}.",
         ),
         Kind.STALLED: Headlines(
-            began="Sending stands still: rows wait, and none goes out",
-            lasts="Sending still stands still, for {seconds:span} now",
-            ended="Sending goes on",
-            was="Sending stood still for {seconds:span}",
+            began="Sending is stalled: operations are waiting, none is being sent",
+            lasts="Sending is still stalled, for {seconds:span} now",
+            ended="Sending has resumed",
+            was="Sending was stalled for {seconds:span}",
+            lasted="Sending was stalled for {seconds:span}, until {at}.",
         ),
         Kind.BACKLOG: Headlines(
-            began="The queue is too long: {pending:row|rows}",
-            lasts="The queue is still too long, for {seconds:span} now: {pending:row|rows}",
-            ended="The queue is short again: {pending:row|rows}, the limit is {limit}",
+            began="The queue is too long: {pending:operation|operations}{stands}",
+            lasts="The queue is still too long, for {seconds:span} now: "
+            "{pending:operation|operations}{stands}",
+            ended="The queue is short again: {pending:operation|operations} "
+            "(alert threshold {limit})",
             was="The queue was too long for {seconds:span}",
+            lasted="The problem lasted {seconds:span}, until {at}.",
         ),
         Kind.STALE: Headlines(
-            began="Not sent for more than {hours:hour|hours}: {count:row|rows}",
-            lasts="Still not sent for more than {hours:hour|hours}: {count:row|rows}",
-            ended="No row waits for too long any more",
-            was="Some rows waited for too long; that lasted {seconds:span}",
+            began="Unsent for more than {hours:hour|hours}: {count:operation|operations}",
+            lasts="Still unsent for more than {hours:hour|hours}: {count:operation|operations}",
+            ended="No operation is waiting for too long any more",
+            was="Some operations waited for too long; that problem lasted {seconds:span}",
+            lasted="The problem lasted {seconds:span}, until {at}.",
         ),
         Kind.FAILURE_RATE: Headlines(
-            began="Many attempts to send fail: {rate:%} in {minutes:minute|minutes}",
-            lasts="Many attempts to send still fail, for {seconds:span} now: {rate:%}",
-            ended="Attempts to send succeed again: {rate:%} fail",
-            was="Many attempts to send failed; that lasted {seconds:span}",
+            began="Many attempts to send fail: {rate:%} in the last {minutes} min",
+            lasts="Many attempts to send still fail, for {seconds:span} now: {rate:%} in the last "
+            "{minutes} min",
+            ended="Failure rate back to normal: {rate:%} (threshold {threshold:%})",
+            was="Many attempts to send failed; that problem lasted {seconds:span}",
+            lasted="The problem lasted {seconds:span}, until {at}.",
         ),
     },
+    key_rejected=Headlines(
+        began="The microservice rejects stocksync's key: sending has stopped",
+        lasts="The microservice still rejects stocksync's key, for {seconds:span} now",
+        ended="The microservice accepts stocksync's key again",
+        was="The microservice rejected stocksync's key for {seconds:span}",
+        lasted="It rejected the key for {seconds:span}, until {at}.",
+    ),
     several_parked={
         Phase.BEGAN: "The microservice does not accept {count:account|accounts}",
         Phase.LASTS: "The microservice still does not accept {count:account|accounts}",
         Phase.ENDED: "The microservice accepts {count:account|accounts} again",
     },
     happened={
-        Kind.FAILED: "Not sent, and not tried any more: {count:row|rows}",
-        Kind.NEGATIVE: "More was given back than deducted: {count:order|orders}",
-        Kind.DAILY_REPORT: "Report of {day} (UTC)",
-        Kind.NOTICE: "Notice",
+        Kind.FAILED: "Given up, no more automatic attempts: {count:operation|operations}",
+        Kind.NEGATIVE: "More returned to stock than deducted: {count:order|orders}",
+        Kind.DAILY_REPORT: "Report for {day} (UTC)",
+        Kind.NOTICE: "Notice: {text}",
     },
     since="Since {at}.",
     noticed="Noticed: {at}.",
-    lasted="It lasted {seconds:span}, until {at}.",
     reason="Reason: {reason}",
+    reasons={
+        "credentials: ": "{reason}",
+        "no account is known to it any more: ": "it finds none of the accounts any more: {reason}",
+        "more than half of the last 20 pushes failed: ": "more than half of the last 20 attempts "
+        "failed: {reason}",
+    },
     most_often="Most often: {error}",
-    waiting="Waiting in the queue: {rows:row|rows}.",
-    rows_wait="{rows:row waits|rows wait}",
-    released="Gathered meanwhile: {rows:row|rows}. They are sent by themselves.",
-    nothing_to_do="There is nothing to do.",
-    because_of_it="Because of it:",
+    waiting="Waiting in the queue: {rows:operation|operations}.",
+    rows_wait="{rows:operation|operations} in the queue",
+    next_in_line="The next one in line has been waiting {seconds:span}.",
+    released="Gathered in the queue: {rows:operation|operations}; now being sent automatically.",
+    is_safe="Nothing is lost; sending is retried automatically.",
+    until_sent="Until they are sent, the microservice may still count this stock as not deducted.",
+    nothing_to_do="No action needed.",
+    current_status="Current status:",
+    effects="Effects so far:",
     follows={
-        "backlog": "• the queue is too long: {number:row|rows}",
-        "stale": "• not sent for too long: {number:row|rows}",
-        "failure_rate": "• attempts that fail: {number:%}",
+        "backlog": "• the queue is above the alert threshold",
+        "stale": "• waiting for more than {hours:hour|hours}: {number:operation|operations}",
         "stalled": "• nothing has been sent for {number:span}",
     },
-    outage_meaning="The flags “stock deducted” do not reach it. Nothing is lost: stocksync tries "
-    "it at least every 30 seconds, and when it works again everything is sent by itself.",
+    outage_meanings={
+        "credentials:": "Nothing is lost, and no retries are used up: once the key is corrected "
+        "and stocksync restarted, everything is sent automatically. Until then the microservice "
+        "may still count this stock as not deducted.",
+        "": "Nothing is lost: stocksync checks at least every 30 seconds and sends everything "
+        "automatically once the microservice is back; until then the microservice may still count "
+        "this stock as not deducted. An outage uses up no retries.",
+    },
     outage_acts={
-        "credentials:": "What to do: the microservice refuses stocksync's key. Correct the "
-        "settings STOCK_SYNC_MICROSERVICE_JWT…, then restart stocksync. How it stands:",
-        "no account is known": "What to do: the microservice does not find a single account, it "
-        "seems to have lost its database. Repair that; restarting stocksync does not help. How it "
-        "stands:",
-        "/health: database": "What to do: the microservice has lost its database. Repair that; "
-        "restarting stocksync does not help. How it stands:",
-        "": "What to do: get the microservice to work; restarting stocksync does not help. "
-        "How it stands:",
+        "credentials:": "What to do: correct the key in stocksync's settings: either "
+        "STOCK_SYNC_MICROSERVICE_JWT, or STOCK_SYNC_MICROSERVICE_JWT_SECRET (the same secret as "
+        "the microservice's) and STOCK_SYNC_MICROSERVICE_JWT_USER_ID. Then restart stocksync "
+        "(with systemd):",
+        "no account is known": "The microservice does not find a single account: most likely it "
+        "cannot reach its database, or stocksync's key names a wrong user "
+        "(STOCK_SYNC_MICROSERVICE_JWT_USER_ID). What to do: restore that connection, or correct "
+        "the setting and restart stocksync.",
+        "/health: database": "The microservice cannot reach its database. What to do: restore that "
+        "connection; restarting stocksync will not help.",
+        "": "What to do: bring the microservice back up; restarting stocksync will not help.",
     },
-    parked_meaning="Its rows wait, and nothing is lost; other accounts do not wait for it. Once "
-    "it is accepted, they are sent by themselves within 30 seconds.",
-    several_parked_meaning="Their rows wait, and nothing is lost; other accounts do not wait for "
-    "them. Once an account is accepted, its rows are sent by themselves within 30 seconds.",
-    parked_act="What to do: see whether the microservice has the token {token}, and whether it "
-    "belongs to the right user. How it stands:",
-    several_parked_act="What to do: see whether the microservice has these tokens, and whether "
-    "they belong to the right user. How it stands:",
-    stalled_due="Ready to be sent: {rows:row|rows}.",
-    stalled_meaning="The microservice is not to blame: stocksync itself does not get on, or its "
+    parked_meaning="Nothing is lost. Other accounts are sent as usual. Once the microservice "
+    "accepts this account, sending starts automatically within 30 seconds; until then the "
+    "microservice may still count this stock as not deducted.",
+    several_parked_meaning="Nothing is lost. Other accounts are sent as usual. Once the "
+    "microservice accepts one of these, its sending starts automatically within 30 seconds; until "
+    "then the microservice may still count this stock as not deducted.",
+    parked_act="What to do: check that the microservice has this account's token (an identifier, "
+    "not a secret) and that it belongs to the right user: the one of "
+    "STOCK_SYNC_MICROSERVICE_JWT_USER_ID. Token:\n{token}",
+    several_parked_act="What to do: check that the microservice has the tokens of these accounts "
+    "(identifiers, not secrets) and that they belong to the right user: the one of "
+    "STOCK_SYNC_MICROSERVICE_JWT_USER_ID.",
+    stalled_due="Ready to be sent: {rows:operation|operations}.",
+    stalled_quiet="Nothing has been sent for {seconds:span}.",
+    stalled_meaning="The microservice is not the cause: the problem is in stocksync or its "
     "database. Nothing is lost.",
-    stalled_act="What to do: look at the reasons (the first command), then restart stocksync "
-    "wherever it runs (the second one, with systemd). Restarting is safe.",
-    backlog_limit="The limit is {limit}.",
-    backlog_oldest="The one that could go first has waited for {seconds:span}.",
-    backlog_takes="At the present rate it takes {seconds:span} to send them.",
-    backlog_stands="At the moment none goes out.",
-    backlog_act="What to do: if the number does not fall, see what holds it up:",
-    stale_act="What to do: see why the first one waits:",
+    stalled_look="What to do:\n1. See the cause:",
+    stalled_restart="2. Restart stocksync (this is safe; with systemd):",
+    stalled_else="3. If that does not help, check stocksync's database.",
+    alert_threshold="Alert threshold: {limit}.",
+    nothing_is_sent=", nothing is being sent",
+    backlog_takes="At the current rate the queue clears in {seconds:span}.",
+    backlog_not_due="No operation is due to be sent yet.",
+    backlog_act="What to do: if the queue has not shrunk in 10 min, see what holds it up:",
+    stale_oldest="The oldest since {at}.",
+    stale_act="What to do: see why the oldest one is waiting:",
     failure_rate_counts="Not confirmed by the microservice: {unproven} of {attempts:attempt|"
-    "attempts}; the limit is {share:%}.",
-    failure_rate_meaning="What failed is tried again by itself.",
-    failure_rate_act="What to do: see whether the microservice is well:",
-    failed_now="In all, so many need a person now: {count:row|rows}.",
+    "attempts} (alert threshold {share:%}).",
+    failure_rate_meaning="Nothing is lost: failed attempts are retried automatically, except "
+    "refused ones.",
+    failure_rate_act="What to do: check whether the microservice is healthy:",
+    refused="Refused by the microservice: {count:operation|operations}.",
+    used_up="All retries used up: {count:operation|operations}.",
+    failed_now="Needing manual action in total: {count:operation|operations}.",
     accounts="Accounts: {accounts}",
-    failed_meaning="The microservice refused them, or no retry is left. Nobody sends them any "
-    "more unless a person says so.",
-    failed_act="What to do: remove the cause, then send them again:",
-    failed_act_many="What to do: remove the cause, then “stocksync retry ID…”. This lists them:",
-    negative_meaning="The microservice is told “not deducted”. Perhaps something was given back "
-    "twice, or a deduction was never recorded.",
-    negative_act="What to do: compare the order's rows with the sale:",
-    discrepancies_repaired="The microservice held wrong flags: {count:order|orders}; repaired",
-    discrepancies_left="The microservice holds wrong flags: {count:order|orders}",
-    discrepancies_meaning="The flags “stock deducted” here and at the microservice were compared.",
+    failed_meaning="Nothing is deleted; the microservice still has the old flag and may count this "
+    "stock as not deducted.",
+    failed_again="Sending again is safe, but fails again until the cause is fixed.",
+    failed_act="What to do: fix the cause, then send them again:",
+    failed_act_many="What to do: see all such operations and fix the cause:",
+    failed_then_many="Then send all of them again (the command shows how many; with --yes it "
+    "sends):",
+    negative_meaning="The flag “stock not deducted” was sent. Perhaps a return was recorded twice, "
+    "or a deduction was not recorded.",
+    negative_act="What to do: compare stocksync's operations with this order's stock movements in "
+    "the order system:",
+    discrepancies_repaired="The microservice had wrong flags: {count:order|orders}, corrected",
+    discrepancies_left="Wrong flags at the microservice, decision needed: {count:order|orders}",
+    discrepancies_meaning="stocksync compared its flags “stock deducted” with the microservice's.",
+    discrepancies_too_old="Not corrected automatically (settled more than {hours:hour|hours} ago): "
+    "{count:order|orders}.",
     discrepancy_acts={
-        "repaired": "Sent again, so that they become right: {count:order|orders}.",
-        "left": "Left as they are, too old to be repaired unasked: {count:order|orders}.",
-        "given_up": "Not repaired any more, because somebody changes them back again and again: "
-        "{count:order|orders}.",
+        "left": "Not corrected automatically (settled too long ago): {count:order|orders}.",
+        "given_up": "Correction stopped, the flag was changed back three times (by another program "
+        "or a person): {count:order|orders}.",
+        "repaired": "Corrected, the right flag was sent again: {count:order|orders}.",
     },
-    discrepancies_act="What to do: see which side is right, and who else writes there:",
+    discrepancies_act="What to do: see which side is right:",
+    discrepancies_correct="If stocksync is right: add two adjustment operations to the order, +1 "
+    "and −1, and its flag is sent again. If the microservice is right: add one that makes the "
+    "balance right. Who else changes the flag is in the microservice's log.",
     deducted="deducted",
     not_deducted="not deducted",
-    report_pushed="Sent: {orders:order|orders}, {rows:row|rows}",
-    report_first_try="At the first attempt: {share:%}",
+    report_pushed="Sent: {orders:order|orders}, {rows:operation|operations}",
+    report_first_try="On the first attempt: {share:%}",
     report_retries="Retries: {count}",
-    report_retry_time="With retries a row took {seconds:span} on average",
-    report_failed="Not sent for good: {rows:row|rows} that day; {now} need a person now",
-    report_discrepancies="Wrong flags at the microservice: {found} found, {repaired} repaired",
-    report_slowest="Slowest account: {account}, {seconds:span} on average over {rows:row|rows}",
-    report_act="What to do: look at what was not sent:",
-    notice_by="By {by}, {at}",
+    report_retry_time="Operations that needed a retry: {seconds:span} on average, from queueing to "
+    "confirmation",
+    report_failed="Given up that day: {rows}; needing manual action now: {now}",
+    report_discrepancies="Wrong flags at the microservice: found {found}, corrected {repaired}",
+    report_slowest="Slowest account: {account}, {seconds:span} on average "
+    "({rows:operation|operations})",
+    report_act="What to do: see what was given up:",
+    notice="Notice",
+    notice_by="Notice by {by}, {at}",
+    crashed="stocksync on {host} has crashed and will not restart on its own ({unit})",
+    crashed_meaning="Until it is started again it sends nothing, and no other alerts may come. "
+    "Nothing is lost.",
+    crashed_look="What to do: see the cause:",
+    crashed_restart="Fix it, then restart:",
     example="• order {order}, {account}",
-    example_since="since {at}",
-    example_balance="deducted less given back: {balance}",
+    example_balance="deducted minus returned: {balance} pcs",
     example_flags="should be “{wanted}”, was “{found}”",
     example_acts={
-        "repaired": "sent again",
-        "left": "left as it is",
-        "given_up": "not repaired any more",
+        "repaired": "corrected",
+        "left": "not corrected",
+        "given_up": "correction stopped",
     },
-    late="Told late: {count:change|changes} from {first} to {last}",
-    late_details="Details:",
-    left_out="… and {count:line|lines} that do not fit; all of it: stocksync status",
+    of_error="• {rows:operation|operations}: {error}",
+    orders="Orders: ",
+    no_error="no error recorded",
+    more_orders="…and {count:more order|more orders}",
+    more_rows="• …and {count:more operation|more operations}",
+    late="Delayed: {count:event|events} from {first} to {last}",
+    late_why="They could not be delivered in time: Telegram was unreachable, messages were muted, "
+    "or there were too many at once.",
+    late_folded="Lines are fewer than events: repeats, and a beginning with its end, are one line.",
+    late_parts={
+        "lasting": "Still going on:",
+        "undecided": "Needs manual action:",
+        "over": "Over, or for information:",
+    },
+    late_details="Details of what is not over:",
+    as_of="{title} (as of {at})",
+    left_out="… no room for {count:more line|more lines} of text; all of it: stocksync status",
     plot=PlotWords(
         title="{day}, by hours (UTC)",
-        completed="Rows sent",
-        waiting="Rows waiting",
+        completed="Operations sent",
+        waiting="Operations waiting",
         hours="hour",
     ),
     bot=BotWords(
-        retry="Send these again",
-        mute="No messages for an hour",
-        probe="Try now",
-        probe_account="Try now: {account}",
-        help="/status – how it stands\n"
-        "/failed – what was not sent and needs a person\n"
-        "/retry ID – send this one again\n"
-        "/reconcile – compare both sides now\n"
+        retry="Resend these {count}",
+        mute="Mute ALL messages for 1 h",
+        probe="Retry now",
+        probe_account="Retry now: {account}",
+        help="/status – current status\n"
+        "/failed – what was given up and needs manual action\n"
+        "/retry ID – send this operation again\n"
+        "/reconcile – compare the flags of both sides now\n"
         "/help – this list",
         acts={
-            "retry": "Sent again: {rows:row|rows}",
-            "mute": "No messages until {until}; what happens is told then",
-            "probe": "The account {account} is tried now",
+            "retry": "Being sent again: {rows:operation|operations}",
+            "mute": "All messages are muted until {until}; what happens is told then",
+            "probe": "The account {account} is being retried now",
         },
         done_by="✓ {done}. By {by}, {at}.",
-        passed_over="Passed over, not waiting for a person any more: {rows:row|rows}",
-        not_listed="Not among them: {rows:row|rows} more, see /failed",
-        nothing_to_retry="Nothing to do: none of them waits for a person any more",
-        muted_already="Nothing to do: there are no messages until {until} anyway",
-        not_parked="Nothing to do: the account {account} is accepted again",
+        passed_over="Left out, no manual action needed any more: {rows:operation|operations}",
+        not_listed="Not among them: {rows:more operation|more operations}, see /failed",
+        nothing_to_retry="No action needed: none of them needs manual action any more",
+        muted_already="No action needed: messages are muted until {until} already",
+        not_parked="No action needed: the account {account} is accepted again",
         not_known_any_more="Too old: what this message was about is not known any more",
         verdicts={
             "OK": "All is well",
             "DEGRADED": "It works, but not everything is as it should be",
-            "STALLED": "Sending stands still",
+            "STALLED": "Sending is stalled",
         },
         status_reason="• {reason}",
-        status_rows="In the queue: {pending:row|rows}; being sent: {processing}; "
+        status_rows="In the queue: {pending:operation|operations}; being sent: {processing}; "
         "sent in 5 minutes: {lately}",
-        status_oldest="The oldest that may go has waited for {seconds:span}",
-        status_failed="Not sent for good, waiting for a person: {rows:row|rows}; /failed",
-        status_muted="No messages until {until}, by {by}",
-        none_failed="Nothing waits for a person",
-        failed_how="Once the cause is removed, send one again:",
-        reconcile_asked="The flags here and at the microservice are compared now. If one is wrong, "
-        "there will be a message",
+        status_oldest="The next one in line has been waiting {seconds:span}",
+        status_failed="Given up, needing manual action: {rows:operation|operations}; /failed",
+        status_muted="All messages are muted until {until}, by {by}",
+        none_failed="Nothing needs manual action",
+        failed_how="Once the cause is fixed, send one again:",
+        reconcile_asked="stocksync's flags and the microservice's are being compared now. If one "
+        "is wrong, there will be a message",
         reconcile_unknown="Comparing is switched off in the settings. By hand:",
         which_id="Which one? /retry ID; the ids: /failed",
         unknown_command="Not known: {command}",
-        unknown_operation="There is no row with this id",
+        unknown_operation="There is no operation with this id",
         not_possible="Not possible, nothing was changed: {reason}",
         database_away="The database does not answer, nothing was changed. Please try again in a "
         "minute",

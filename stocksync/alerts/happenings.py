@@ -3,7 +3,9 @@
 import shlex
 from collections.abc import Iterator, Sequence
 
+from stocksync.alerts.errors import errors
 from stocksync.alerts.facts import LONGEST_ID, Facts, line_of
+from stocksync.alerts.headlines import LONGEST_UNIT, is_crash, undecided
 from stocksync.alerts.layout import Line, command
 from stocksync.alerts.teller import Teller, each_of, examples_of, show_order, sum_of
 from stocksync.changes import EXAMPLES, Change
@@ -11,13 +13,19 @@ from stocksync.changes import EXAMPLES, Change
 LONGEST_NOTICE = 3000
 """UTF-16 units: leaves room for who sent it."""
 LIST_FAILED = ("stocksync", "list", "--status", "failed")
+RETRY_FAILED = ("stocksync", "retry", "--failed")
 
 
 def failed(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
     """Rows failed for good."""
     words, count = teller.words, sum_of(changes, "count")
-    failed_now = Facts(changes[-1].facts).count("failed_now")
-    if failed_now > count:
+    refused = sum_of(changes, "refused")
+    is_told_apart = all(Facts(each.facts).number("refused") is not None for each in changes)
+    if is_told_apart and refused:
+        yield teller.line(words.refused, count=refused)
+    if is_told_apart and (used_up := count - refused) > 0:
+        yield teller.line(words.used_up, count=used_up)
+    if (failed_now := Facts(changes[-1].facts).count("failed_now")) > count:
         yield teller.line(words.failed_now, count=failed_now)
     accounts: dict[str, int] = {}
     for each in each_of(changes, "accounts"):
@@ -25,18 +33,25 @@ def failed(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
         accounts[token_id] = accounts.get(token_id, 0) + each.count("count")
     if accounts:
         yield teller.line(words.accounts, accounts=_most(teller, accounts))
-    examples = examples_of(changes)
-    for each in examples:
-        yield teller.example(each, each.text("error"))
+    yield from errors(teller, changes)
     yield teller.line(words.failed_meaning)
-    ids = [each.text("operation_id", LONGEST_ID) for each in examples]
-    if all(ids) and len(ids) == count:
+    yield teller.line(words.failed_again)
+    if len(ids := _operation_ids(changes)) == count:
         yield teller.act(words.failed_act)
         yield command(shlex.join(["stocksync", "retry", *ids]))
     else:
-        yield teller.act(words.failed_act_many)
         of_one = [f"--token={token_id}" for token_id in accounts if len(accounts) == 1]
+        yield teller.act(words.failed_act_many)
         yield command(shlex.join([*LIST_FAILED, *of_one]))
+        yield teller.act(words.failed_then_many)
+        yield command(shlex.join([*RETRY_FAILED, *of_one]))
+
+
+def _operation_ids(changes: Sequence[Change]) -> list[str]:
+    """As many as anybody types; none: they are more, or not known."""
+    known = [each for change in changes for each in Facts(change.facts).texts("operation_ids")]
+    known = known or [each.text("operation_id", LONGEST_ID) for each in examples_of(changes)]
+    return known if len(known) <= EXAMPLES and all(known) else []
 
 
 def negative(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
@@ -52,11 +67,17 @@ def negative(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
 
 def discrepancies(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
     """Reconciling found flags that differ."""
-    words, examples = teller.words, examples_of(changes)
+    words = teller.words
+    # What nobody decides but a person comes first, and is not an example too many.
+    found = each_of(changes, "examples")
+    examples = sorted(found, key=lambda each: each.raw("act") == "repaired")[:EXAMPLES]
     yield teller.line(words.discrepancies_meaning)
+    hours = Facts(changes[-1].facts).count("hours")
     for act, template in words.discrepancy_acts.items():
         if count := sum_of(changes, act):
-            yield teller.line(template, count=count)
+            is_aged = act == "left" and hours > 0
+            said = words.discrepancies_too_old if is_aged else template
+            yield teller.line(said, count=count, hours=hours)
     for each in examples:
         flags = {
             name: words.deducted if each.values.get(name) is True else words.not_deducted
@@ -64,10 +85,10 @@ def discrepancies(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
         }
         done = words.example_acts.get(each.raw("act"), "")
         yield teller.example(each, teller.speech.text(words.example_flags, **flags), done)
-    if sum_of(changes, "left") or sum_of(changes, "given_up"):
+    if undecided(changes):
         yield teller.act(words.discrepancies_act)
-        # Not an example that needs nobody.
-        yield command(show_order([e for e in examples if e.raw("act") != "repaired"] or examples))
+        yield command(show_order(examples))
+        yield teller.act(words.discrepancies_correct)
     else:
         yield teller.act(words.nothing_to_do)
 
@@ -102,14 +123,25 @@ def daily_report(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
 
 
 def notice(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
-    """Somebody's own words."""
-    change = changes[-1]
+    """Somebody's own words, or systemd's; what it says is its headline."""
+    change, words = changes[-1], teller.words
     facts = Facts(change.facts)
+    if is_crash(change):
+        unit = facts.text("unit", LONGEST_UNIT)
+        yield teller.line(words.crashed_meaning)
+        yield teller.act(words.crashed_look)
+        yield command(shlex.join(["systemctl", "status", unit]))
+        yield teller.act(words.crashed_restart)
+        yield command(shlex.join(["systemctl", "restart", unit]))
+    elif by := facts.text("by", LONGEST_ID):
+        yield teller.line(words.notice_by, by=by, at=change.at)
+
+
+def told_by(teller: Teller, change: Change) -> str:
+    """A notice as it was written."""
     # Its lines are kept, all other control characters are not.
-    text = line_of(facts.raw("text").replace("\n", _BREAK), LONGEST_NOTICE)
-    yield Line((text.replace(_BREAK, "\n"),))
-    if by := facts.text("by", LONGEST_ID):
-        yield teller.line(teller.words.notice_by, by=by, at=change.at)
+    text = line_of(Facts(change.facts).raw("text").replace("\n", _BREAK), LONGEST_NOTICE)
+    return text.replace(_BREAK, "\n").strip() or teller.words.notice
 
 
 _BREAK = "⏎"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from stocksync.alerts import conditions, happenings
-from stocksync.alerts.headlines import mark, title
+from stocksync.alerts.headlines import is_crash, mark, title
 from stocksync.alerts.layout import Line, headline
 from stocksync.alerts.teller import Teller
 from stocksync.changes import Change, Kind
@@ -27,5 +27,13 @@ _BODIES: Mapping[Kind, Body] = {
 
 def section(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
     """What happened; its numbers; examples; what to do."""
-    yield headline(mark(changes), title(teller, changes))
-    yield from _BODIES[changes[-1].kind](teller, changes)
+    last = changes[-1]
+    is_own = last.kind is Kind.NOTICE and not is_crash(last)
+    said = happenings.told_by(teller, last) if is_own else title(teller, changes)
+    yield headline(mark(changes), said)
+    yield from body(teller, changes)
+
+
+def body(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
+    """All but what happened."""
+    return _BODIES[changes[-1].kind](teller, changes)

@@ -2,14 +2,20 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from stocksync.alerts.facts import LONGEST_ID, LONGEST_NAME, Facts, line_of
-from stocksync.alerts.layout import Line, Rank
+from stocksync.alerts.layout import Line, Rank, command
 from stocksync.alerts.speech import Speech, Value
-from stocksync.changes import EXAMPLES, Change
+from stocksync.alerts.words import Headlines
+from stocksync.changes import EXAMPLES, Change, Kind, Phase
 from stocksync.message import Code
 
 STATUS = "stocksync status"
+CREDENTIALS = "credentials:"
+"""So the reason of a circuit begins when it was our own key that was refused."""
+# What our own words for these answers add to them, the headline says already.
+_SAID = (" credentials refused", " token not accepted")
 # A token without a name: enough to tell one from the other.
 TOKEN_SHOWN = 8
 
@@ -45,24 +51,55 @@ class Teller:
         """It is known by more than its token."""
         return bool(line_of(self._names.get(token_id, ""), LONGEST_NAME))
 
+    def headlines(self, change: Change) -> Headlines:
+        """What its condition is called."""
+        is_key = Facts(change.facts).raw("reason").startswith(CREDENTIALS)
+        if change.kind is Kind.OUTAGE and is_key:
+            return self.words.key_rejected
+        return self.words.conditions[change.kind]
+
+    def since(self, change: Change) -> Iterator[Line]:
+        """When a condition began that lasts."""
+        if (at := _began_at(change)) is not None:
+            yield self.line(self.words.since, at=at)
+
+    def reason(self, reason: str) -> Iterator[Line]:
+        """Why a circuit is open, in this language as far as the words are ours."""
+        template = "{reason}"
+        for beginning, known in self.words.reasons.items():
+            if reason.startswith(beginning):
+                reason, template = reason.removeprefix(beginning), known
+        for said in _SAID:
+            reason = reason.replace(said, "", 1)
+        if reason:
+            said = self.speech.text(template, reason=reason)
+            yield self.line(self.words.reason, reason=said)
+
     def ended(self, change: Change, *, released: str = "") -> Iterator[Line]:
         """A condition is over; `released` is the fact that counts the rows that waited for it."""
         facts = Facts(change.facts)
-        yield self.line(self.words.lasted, seconds=facts.count("seconds"), at=change.at)
+        lasted = self.headlines(change).lasted
+        yield self.line(lasted, seconds=facts.count("seconds"), at=change.at)
         if rows := facts.count(released):
             yield self.line(self.words.released, rows=rows)
         yield self.act(self.words.nothing_to_do)
 
+    def status(self) -> Iterator[Line]:
+        """How to see more."""
+        yield self.act(self.words.current_status)
+        yield command(STATUS)
+
     def follows(self, change: Change) -> Iterator[Line]:
         """What else is out of bounds because of it."""
-        lines = Facts(change.facts).inner("lines")
+        facts = Facts(change.facts)
+        lines, hours = facts.inner("lines"), facts.count("hours")
         said = [
-            self.line(template, rank=Rank.EXAMPLE, number=number)
+            self.line(template, rank=Rank.EXAMPLE, number=number, hours=hours)
             for name, template in self.words.follows.items()
             if (number := lines.number(name))
         ]
         if said:
-            yield self.line(self.words.because_of_it, rank=Rank.EXAMPLE)
+            yield self.line(self.words.effects, rank=Rank.EXAMPLE)
         yield from said
 
     def example(self, example: Facts, *about: str) -> Line:
@@ -72,6 +109,15 @@ class Teller:
         said = "; ".join(filter(None, about))
         parts = self.speech.parts(self.words.example, order=order, account=who)
         return Line((*parts, f": {said}" if said else ""), Rank.EXAMPLE)
+
+
+def _began_at(change: Change) -> datetime | None:
+    if change.phase is Phase.BEGAN:
+        return change.at
+    try:
+        return change.at - timedelta(seconds=Facts(change.facts).count("seconds"))
+    except OverflowError:
+        return None
 
 
 def sum_of(changes: Sequence[Change], name: str) -> int:

@@ -16,6 +16,8 @@ class Headlines:
     ended: str
     was: str
     """It began and ended before it could be told."""
+    lasted: str
+    """Under `ended`: what it was, for how long, until when."""
 
     def of(self, phase: Phase | None) -> str:
         """For this phase; None: `was`."""
@@ -96,54 +98,74 @@ class Words:
     """# stands for the name."""
 
     conditions: Mapping[Kind, Headlines]
+    key_rejected: Headlines
+    """An outage by our credentials."""
     several_parked: Mapping[Phase, str]
     happened: Mapping[Kind, str]
 
     since: str
     noticed: str
-    lasted: str
     reason: str
+    reasons: Mapping[str, str]
+    """What a circuit's own words are in this language, by the beginning of its reason."""
     most_often: str
     waiting: str
     rows_wait: str
+    next_in_line: str
     released: str
+    is_safe: str
+    until_sent: str
     nothing_to_do: str
-    because_of_it: str
+    current_status: str
+    effects: str
     follows: Mapping[str, str]
     """By the kinds in a change's `lines`."""
 
-    outage_meaning: str
+    outage_meanings: Mapping[str, str]
+    """By the beginning of the circuit's reason, like:"""
     outage_acts: Mapping[str, str]
-    """By the beginning of the circuit's reason; the last one, "", fits all others."""
+    """The last one, "", fits all others."""
     parked_meaning: str
     several_parked_meaning: str
     parked_act: str
     several_parked_act: str
     stalled_due: str
+    stalled_quiet: str
     stalled_meaning: str
-    stalled_act: str
-    backlog_limit: str
-    backlog_oldest: str
+    stalled_look: str
+    stalled_restart: str
+    stalled_else: str
+    alert_threshold: str
+    nothing_is_sent: str
+    """Behind the number in a backlog's headline."""
     backlog_takes: str
-    backlog_stands: str
+    backlog_not_due: str
     backlog_act: str
+    stale_oldest: str
     stale_act: str
     failure_rate_counts: str
     failure_rate_meaning: str
     failure_rate_act: str
 
+    refused: str
+    used_up: str
     failed_now: str
     accounts: str
     failed_meaning: str
+    failed_again: str
     failed_act: str
     failed_act_many: str
+    failed_then_many: str
     negative_meaning: str
     negative_act: str
     discrepancies_repaired: str
     discrepancies_left: str
     discrepancies_meaning: str
+    discrepancies_too_old: str
+    """How old, where that is known."""
     discrepancy_acts: Mapping[str, str]
     discrepancies_act: str
+    discrepancies_correct: str
     deducted: str
     not_deducted: str
 
@@ -155,16 +177,30 @@ class Words:
     report_discrepancies: str
     report_slowest: str
     report_act: str
+    notice: str
     notice_by: str
+    crashed: str
+    crashed_meaning: str
+    crashed_look: str
+    crashed_restart: str
 
     example: str
-    example_since: str
     example_balance: str
     example_flags: str
     example_acts: Mapping[str, str]
+    of_error: str
+    orders: str
+    no_error: str
+    more_orders: str
+    more_rows: str
 
     late: str
+    late_why: str
+    late_folded: str
+    late_parts: Mapping[str, str]
+    """Lasting, undecided, over."""
     late_details: str
+    as_of: str
     left_out: str
 
     plot: PlotWords

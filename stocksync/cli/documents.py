@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from stocksync.operations import Order, Page, Story
+from stocksync.operations import Failed, Order, Page, Story
 from stocksync.schema import ForeignKey, Migration
 from stocksync.verdict import CircuitSeen, Standing
 
@@ -23,6 +23,11 @@ class ServiceFlag:
 def written(document: dict[str, Any]) -> str:
     """The document as JSON, for people too."""
     return json.dumps(document, ensure_ascii=False, indent=2, default=_plain)
+
+
+def on_a_line(document: dict[str, Any]) -> str:
+    """The document as one line of JSON, of many."""
+    return json.dumps(document, ensure_ascii=False, default=_plain) + "\n"
 
 
 def page(page: Page) -> dict[str, Any]:
@@ -59,6 +64,7 @@ def standing(standing: Standing) -> dict[str, Any]:
             "oldest_due_seconds": numbers.oldest_due_seconds,
             "completed_per_second": numbers.completed_per_second,
             "backlog_seconds": numbers.backlog_seconds,
+            "failure_rate": numbers.failure_rate,
         },
         "circuits": _circuits(standing.circuits),
     }
@@ -83,6 +89,18 @@ def resumed(*, token_id: str, was_paused: bool, still: Sequence[CircuitSeen]) ->
 def changed(ids: Sequence[UUID]) -> dict[str, Any]:
     """What a retry or a cancel changed."""
     return {"operation_ids": list(ids)}
+
+
+def bulk(failed: Failed, *, changed: int | None, command: str | None) -> dict[str, Any]:
+    """What matched, what was changed (None: --yes was missing), and what would change it."""
+    return {
+        "is_done": changed is not None,
+        "counted": failed.count,
+        "changed": changed or 0,
+        "accounts": [{"token_id": each.name, "count": each.count} for each in failed.accounts],
+        "errors": [{"error": each.name, "count": each.count} for each in failed.errors],
+        "command": command,
+    }
 
 
 def migration(

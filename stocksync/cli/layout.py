@@ -2,14 +2,15 @@
 
 import shutil
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-_LONGEST_CELL = 40
-# A cell that gives way to its neighbours keeps so much; below that it is of no use.
-_SHORTEST_CELL = 8
+from stocksync.cli import widths
+
 # A terminal narrower than this has to wrap for us.
 _NARROWEST = 40
+# With less room beside its label a text stands below it.
+_LEAST_BESIDE = 20
 # From here on the next larger unit says it better.
 _SCALE = ((90, 1, "s"), (90 * 60, 60, "min"), (48 * 3600, 3600, "h"), (float("inf"), 86400, "days"))
 
@@ -50,73 +51,13 @@ def count(number: int, what: str) -> str:
 def one_line(text: str, longest: int | None = None) -> str:
     """The text without anything that moves a terminal's cursor."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return shown if longest is None or len(shown) <= longest else shown[: longest - 1] + "…"
+    return shown if longest is None else widths.cut(shown, longest)
 
 
 def columns() -> int | None:
     """How wide the terminal is; None: what is written goes elsewhere, and nobody looks at it."""
     width = shutil.get_terminal_size((0, 0)).columns
     return max(width, _NARROWEST) if width else None
-
-
-def table(
-    head: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    *,
-    remarks: Sequence[str | None] = (),
-    cut: Collection[str] = (),
-    drop: Sequence[str] = (),
-) -> str:
-    """Aligned columns, numbers to the right; a remark stands below its row.
-
-    No row is wider than the terminal: columns that `drop` names are left out, the first one first,
-    as long as it takes, and those that `cut` names are cut.
-    """
-    cells = {
-        name: [one_line(cell, _LONGEST_CELL) for cell in column]
-        for name, *column in zip(head, *rows, strict=True)
-    }
-    widths = _fitted(
-        {name: max(map(len, (name, *column))) for name, column in cells.items()}, cut, drop
-    )
-    lines = [[_padded(name, width, cells[name]) for name, width in widths.items()]]
-    for number in range(len(rows)):
-        lines.append(
-            [
-                _padded(one_line(cells[name][number], width), width, cells[name])
-                for name, width in widths.items()
-            ]
-        )
-        if number < len(remarks) and remarks[number]:
-            longest = (columns() or 4 * _LONGEST_CELL) - 4
-            lines.append([f"    {one_line(remarks[number] or '', longest)}"])
-    return "\n".join("  ".join(line).rstrip() for line in lines)
-
-
-def _fitted(widths: dict[str, int], cut: Collection[str], drop: Sequence[str]) -> dict[str, int]:
-    """The widths with which a row fits into the terminal, as far as it can."""
-    room = columns()
-    if room is None:
-        return widths
-    for name in drop:
-        least = {n: min(w, _SHORTEST_CELL) if n in cut else w for n, w in widths.items()}
-        if _sum(least) > room:
-            widths = {n: w for n, w in widths.items() if n != name}
-    while _sum(widths) > room:
-        widest = max((n for n in widths if n in cut), key=widths.__getitem__, default=None)
-        if widest is None or widths[widest] <= _SHORTEST_CELL:
-            break
-        widths[widest] -= 1
-    return widths
-
-
-def _sum(widths: dict[str, int]) -> int:
-    return sum(widths.values()) + 2 * (len(widths) - 1)
-
-
-def _padded(cell: str, width: int, column: Sequence[str]) -> str:
-    is_number = all(each.lstrip("+-").isdigit() for each in column)
-    return cell.rjust(width) if is_number else cell.ljust(width)
 
 
 def pairs(pairs: Sequence[tuple[str, str | None]]) -> str:
@@ -127,16 +68,26 @@ def pairs(pairs: Sequence[tuple[str, str | None]]) -> str:
     )
 
 
-def hanging(label: str, text: str) -> str:
-    """A label and a text; where the terminal is too narrow for it, it goes on below itself."""
-    text, width = one_line(text), columns()
-    if width is None or len(label) + len(text) <= width:
+def hanging(label: str, text: str, *, room: int | None = None) -> str:
+    """A label and a text; where `room` (the terminal) is too narrow, it goes on below itself."""
+    text = one_line(text)
+    room = columns() if room is None else room
+    if room is None or widths.width(label + text) <= room:
         return f"{label}{text}".rstrip()
-    indent = min(len(label), width // 2)
+    beside = room - widths.width(label)
+    longest_word = max(map(len, text.split()), default=0)
+    if beside < _LEAST_BESIDE or beside < longest_word <= room:
+        # An id in two pieces is none.
+        indent = " " * max(min(4, room - longest_word), 0)
+        return f"{label.rstrip()}\n{_wrapped(text, room, indent)}"
+    return _wrapped(text, room, " " * min(widths.width(label), room // 2), label)
+
+
+def _wrapped(text: str, room: int, indent: str, label: str | None = None) -> str:
     return textwrap.fill(
         text,
-        width=width,
-        initial_indent=label,
-        subsequent_indent=" " * indent,
+        width=room,
+        initial_indent=indent if label is None else label,
+        subsequent_indent=indent,
         break_on_hyphens=False,
     )

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from stocksync.cli.colour import red
 from stocksync.cli.layout import (
     count,
     distance,
@@ -13,8 +14,8 @@ from stocksync.cli.layout import (
     one_line,
     pairs,
     precise,
-    table,
 )
+from stocksync.cli.tables import table
 from stocksync.cli.texts_of_circuits import holding
 from stocksync.model import OperationType, Status
 from stocksync.operations import LogEntry, Operation, Page, Story
@@ -58,6 +59,7 @@ def operations(
         remarks=[operation.error_message for operation in operations],
         cut=("ORDER", "WHAT"),
         drop=drop,
+        paint={"STATUS": _coloured},
     )
 
 
@@ -111,6 +113,10 @@ def lease(lease_until: datetime | None, now: datetime) -> str:
     if lease_until <= now:
         return f"its lease ran out {distance(lease_until, now)}: any daemon takes over"
     return f"its lease ends at {moment(lease_until, now)}"
+
+
+def _coloured(status: str) -> str:
+    return red(status) if status == Status.FAILED else status
 
 
 def _cells(operation: Operation, now: datetime, max_retries: int) -> dict[str, str]:

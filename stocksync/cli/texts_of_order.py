@@ -1,6 +1,7 @@
 """Texts: what `show --order` shows to people: why an order is not synchronised."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from stocksync.cli.documents import ServiceFlag
 from stocksync.cli.layout import count, distance, moment, one_line, pairs
@@ -9,6 +10,8 @@ from stocksync.cli.texts_of_circuits import holding
 from stocksync.model import Status
 from stocksync.operations import Attempt, Order, Wait
 
+# So long the service may still apply a call that was given up (README: "Ambiguous").
+VERIFIED_AFTER = timedelta(seconds=60)
 _OF_AN_ORDER = ("ID", "STATUS", "WHAT", "RETRIES", "CREATED", "WHEN")
 
 
@@ -31,6 +34,7 @@ def _order(order: Order, flag: ServiceFlag, max_retries: int) -> str:
             ("waits for", _waits(order)),
             *holding(order.circuits, order.now),
             ("ambiguous", _ambiguous(order)),
+            ("reconciling", _reconciled(order)),
         ]
     )
     rows = "no rows"
@@ -69,7 +73,32 @@ def _ambiguous(order: Order) -> str | None:
     if order.ambiguous_at is None:
         return None
     since = moment(order.ambiguous_at, order.now)
-    return f"since {since}: the service may still apply an older call after a newer one"
+    return (
+        f"since {since}: the service may still apply an older call after a newer one; "
+        f"{_verified(order, order.ambiguous_at)}"
+    )
+
+
+def _verified(order: Order, ambiguous_at: datetime) -> str:
+    open_ = (Status.PENDING, Status.PROCESSING, Status.FAILED)
+    if order.waits_for is not Wait.NOTHING or any(o.status in open_ for o in order.operations):
+        return "its flag is read again when none of its rows is open and nothing waits"
+    read_at = ambiguous_at + VERIFIED_AFTER
+    return f"its flag is read again {distance(max(read_at, order.now), order.now)}"
+
+
+def _reconciled(order: Order) -> str | None:
+    seen = order.reconciled
+    if seen is None:
+        return None
+    found = f"found {_flag(seen.found)} {distance(seen.at, order.now)}, wanted {_flag(seen.wanted)}"
+    did = {
+        "repaired": "pushed again",
+        "left": "left as it was: settled too long ago",
+        "given_up": "given up for a day: wrong again after each repair",
+    }.get(seen.act, seen.act)
+    times = f" (repair {order.repairs} in a row)" if order.repairs > 1 else ""
+    return f"{found}: {did}{times}{f', by {seen.by}' if seen.by else ''}"
 
 
 def _waits(order: Order) -> str:

@@ -2,31 +2,52 @@
 
 from collections.abc import Iterable
 
+from stocksync.cli.colour import green, red, yellow
 from stocksync.cli.layout import count, distance, hanging, one_line, pairs, span
 from stocksync.cli.texts_of_circuits import holding
+from stocksync.cli.texts_of_timers import telegraph, timer
 from stocksync.model import Status
-from stocksync.verdict import DaemonSeen, Numbers, Snapshot, Standing, Verdict
+from stocksync.verdict import DaemonSeen, Limits, Numbers, Snapshot, Standing, Verdict
 
 # Characters of an error that is only quoted as the most frequent one.
 _LONGEST_QUOTE = 120
+# What the owner of the order system wants to see.
+_GOAL_FIRST_TRY = 99
+_GOAL_RETRY_MINUTES = 5
 
 
 def standing(standing: Standing) -> str:
     """The verdict, its reasons, what else a person should know, and the numbers."""
-    head = [standing.verdict.value]
-    head += [hanging("  ", each) for each in (*standing.reasons, *_notes(standing))]
+    head = [coloured(standing.verdict), *(hanging("  ", each) for each in said(standing))]
+    return "\n".join(head) + "\n\n" + pairs([*numbers(standing), *works(standing)])
+
+
+def coloured(verdict: Verdict) -> str:
+    """The verdict, as on-call sees it from afar."""
+    paint = {Verdict.OK: green, Verdict.DEGRADED: yellow, Verdict.STALLED: red}
+    return paint[verdict](verdict.value)
+
+
+def said(standing: Standing) -> tuple[str, ...]:
+    """The reasons, and what is no matter of the verdict and yet worth a look."""
+    return (*standing.reasons, *_notes(standing))
+
+
+def works(standing: Standing) -> list[tuple[str, str | None]]:
+    """What holds rows up, and who works on them; a label and a text each."""
     now = standing.numbers.now
-    lines = [*_lines(standing.numbers), *holding(standing.circuits, now, has_reasons=False)]
+    lines: list[tuple[str, str | None]] = [*holding(standing.circuits, now, has_reasons=False)]
     lines += [("daemon", _daemon(each, standing.numbers)) for each in standing.daemons]
     if not standing.daemons:
         lines.append(("daemon", "none"))
+    lines += [("timer", timer(each, now)) for each in standing.timers]
+    lines.append(("Telegram", telegraph(standing.telegram, now)))
     if standing.oldest_snapshot is not None:
         lines.append(("snapshot", _snapshot(standing.oldest_snapshot)))
-    return "\n".join(head) + "\n\n" + pairs(lines)
+    return lines
 
 
 def _notes(standing: Standing) -> Iterable[str]:
-    """What is no matter of the verdict, and yet worth a look."""
     numbers = standing.numbers
     if numbers.failed:
         need = "needs" if numbers.failed == 1 else "need"
@@ -56,14 +77,29 @@ def _most(rows: int, error: str | None) -> str:
     return f"; {'because' if rows == 1 else 'most often'}: {one_line(error, _LONGEST_QUOTE)}"
 
 
-def _lines(numbers: Numbers) -> list[tuple[str, str | None]]:
+def numbers(standing: Standing) -> list[tuple[str, str | None]]:
+    """What waits, what flows and what fails; a label and a text each."""
+    numbers, limits = standing.numbers, standing.limits
     return [
-        ("operations", ", ".join(f"{getattr(numbers, status)} {status}" for status in Status)),
+        ("operations", _operations(numbers)),
         ("due", _due(numbers)),
-        ("completed", f"{numbers.completed_lately} in the last 5 min"),
+        ("completed", _completed(numbers)),
         ("first try", _first_try(numbers)),
+        ("retried", _retried(numbers)),
+        ("pushes", _pushes(numbers, limits)),
         ("orders", _orders(numbers)),
     ]
+
+
+def _operations(numbers: Numbers) -> str:
+    counts = [(getattr(numbers, status), status.value) for status in Status]
+    if numbers.stale:
+        counts.append((numbers.stale, "stale"))
+    return ", ".join(f"{number} {what}" for number, what in counts if number is not None)
+
+
+def _completed(numbers: Numbers) -> str:
+    return f"{numbers.completed_lately} in the last 5 min, {numbers.completed_today} today (UTC)"
 
 
 def _due(numbers: Numbers) -> str:
@@ -97,11 +133,28 @@ def _first_try(numbers: Numbers) -> str | None:
     """None: nothing was completed in a day."""
     if numbers.first_try_share is None:
         return None
-    share = f"{100 * numbers.first_try_share:.1f} % of what was completed in 24 h"
+    share = 100 * numbers.first_try_share
+    return f"{share:.1f} % of what was completed in 24 h; the goal is {_GOAL_FIRST_TRY} %"
+
+
+def _retried(numbers: Numbers) -> str | None:
+    """None: nothing that was completed in a day took more than one attempt."""
     if numbers.mean_retry_seconds is None:
-        return share
+        return None
     return (
-        f"{share}; the others took {span(numbers.mean_retry_seconds)} from their insert, on average"
+        f"{span(numbers.mean_retry_seconds)} from insert to completion, the mean of the others; "
+        f"the goal is less than {_GOAL_RETRY_MINUTES} min"
+    )
+
+
+def _pushes(numbers: Numbers, limits: Limits) -> str | None:
+    """None: there were none."""
+    if not numbers.attempts:
+        return None
+    rate = "" if numbers.failure_rate is None else f" ({100 * numbers.failure_rate:.3g} %)"
+    return (
+        f"{numbers.attempts} in the last {limits.failure_rate_window_minutes} min, "
+        f"{numbers.unproven} of them not proven{rate}"
     )
 
 

@@ -173,6 +173,7 @@ def _lasts(
     facts = _facts(condition) | {
         "seconds": (now - condition.since).total_seconds(),
         "probes": circuit.probes,
+        "hours": rules.stale_hours,
         "lines": _lines(condition, measured, rules),
     }
     return replace(condition, told_at=now), _change(condition, Phase.LASTS, now, facts)

@@ -73,7 +73,12 @@ def _stalled(explained: Explained, measured: Measured) -> Reading:
         # An end is seen by a proof. What stands still after it does so for another reason, and
         # would for ever: its backlog is never gone.
         is_explained=explained.is_all_held,
-        facts={"reasons": list(measured.stalled), **due},
+        facts={
+            "reasons": list(measured.stalled),
+            **due,
+            "oldest_due_seconds": measured.oldest_due_seconds,
+            "quiet_seconds": measured.settled_seconds,
+        },
         ended_facts=due,
     )
 
@@ -125,7 +130,11 @@ def _failure_rate(explained: Explained, measured: Measured, rules: Rules) -> Rea
     minutes = [minute for minute in measured.minutes if not explained.has_minute(minute)]
     attempts = sum(minute.attempts for minute in minutes)
     rate = failure_rate(minutes) or 0.0
-    numbers = {"rate": rate, "attempts": attempts}
+    numbers = {
+        "rate": rate,
+        "threshold": rules.failure_rate_threshold,
+        "attempts": attempts,
+    }
     return Reading(
         value=rate,
         begins_above=rules.failure_rate_threshold,
@@ -133,7 +142,6 @@ def _failure_rate(explained: Explained, measured: Measured, rules: Rules) -> Rea
         is_explained=explained.is_all_held,
         facts={
             **numbers,
-            "threshold": rules.failure_rate_threshold,
             "unproven": sum(minute.unproven for minute in minutes),
             "window_minutes": rules.failure_rate_window_minutes,
             "error": measured.error,

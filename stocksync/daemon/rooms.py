@@ -223,6 +223,7 @@ class Rooms:
             operations=self._operations,
             timers=self._timers,
             metrics=self._metrics,
+            names=self._names,
             limits=limits_of(loaded),
             why_not_ready=self._why_not_ready,
             wake=self._wake,

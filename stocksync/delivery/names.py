@@ -38,8 +38,17 @@ class Names:
     async def of(self, changes: Iterable[Change]) -> Mapping[str, str]:
         """Names by token, for these changes; without any the tokens have to do."""
         if time.monotonic() >= self._ask_at and any(map(_is_about_accounts, changes)):
-            self._ask_at = time.monotonic() + await self._ask()
+            await self.refresh()
         return self._known
+
+    @property
+    def known(self) -> Mapping[str, str]:
+        """Names by token, as they were heard last: for those who do not wait."""
+        return self._known
+
+    async def refresh(self) -> None:
+        """Ask now, for as long as a message would wait; whoever calls it does not do so often."""
+        self._ask_at = time.monotonic() + await self._ask()
 
     async def _ask(self) -> float:
         """Gives the seconds for which there is no need to ask again."""

@@ -19,15 +19,16 @@ log = get_logger()
 # A look at every row of a large table, once a day.
 REPORT_SECONDS = 120.0
 # What the log has no use for.
-UNLOGGED = ("operation_ids", "hours", "examples")
+UNLOGGED = ("operation_ids", "hours", "examples", "errors")
 
 
 class Monitor:
     """Measures, notices and remembers (README: "What on-call is told").
 
     `limits` and `repeat_minutes` say what is a change, `alert_on_failed` whether rows that failed
-    for good are. `is_telling`: changes are stored for delivery, and `on_change` hears of it;
-    without, they are logged alone. Raises `DatabaseUnavailable`; nothing was noticed then.
+    for good are; `auto_fix_hours` is reconciling's. `is_telling`: changes are stored for delivery,
+    and `on_change` hears of it; without, they are logged alone. Raises `DatabaseUnavailable`;
+    nothing was noticed then.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Monitor:
         limits: Limits,
         repeat_minutes: int,
         alert_on_failed: bool,
+        auto_fix_hours: int,
         is_telling: bool,
         on_change: Callable[[], None],
     ) -> None:
@@ -45,6 +47,7 @@ class Monitor:
         self._operations = operations
         self._limits = limits
         self._alert_on_failed = alert_on_failed
+        self._auto_fix_hours = auto_fix_hours
         self._is_telling = is_telling
         self._on_change = on_change
         self._rules = Rules(
@@ -114,6 +117,7 @@ class Monitor:
             now=taken.measured.now,
             failed_now=standing.numbers.failed,
             alert_on_failed=self._alert_on_failed,
+            auto_fix_hours=self._auto_fix_hours,
         )
         changes = (*decided.changes, *happened)
         await self._remember(connection, taken.memory, decided.conditions)

@@ -1,6 +1,31 @@
 """Operations: what people ask about them, and what they do to them by hand."""
 
+from stocksync.operations.bulk import Bulk, Failed, Share
 from stocksync.operations.operations import Operations
-from stocksync.operations.told import Attempt, LogEntry, Operation, Order, Page, Story, Wait
+from stocksync.operations.told import (
+    Attempt,
+    LogEntry,
+    Minute,
+    Operation,
+    Order,
+    Page,
+    Reconciled,
+    Story,
+    Wait,
+)
 
-__all__ = ["Attempt", "LogEntry", "Operation", "Operations", "Order", "Page", "Story", "Wait"]
+__all__ = [
+    "Attempt",
+    "Bulk",
+    "Failed",
+    "LogEntry",
+    "Minute",
+    "Operation",
+    "Operations",
+    "Order",
+    "Page",
+    "Reconciled",
+    "Share",
+    "Story",
+    "Wait",
+]

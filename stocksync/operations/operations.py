@@ -8,6 +8,7 @@ from uuid import UUID
 from stocksync.database import Database, Record
 from stocksync.model import NotPossible, Status, UnknownOperation
 from stocksync.operations.told import (
+    Minute,
     Order,
     Page,
     Story,
@@ -98,7 +99,7 @@ class Operations:
 
         Gives them, each once. `by` is whose hand it was. Raises `UnknownOperation`, `NotPossible`.
         """
-        return await self._change("retry", ids, by)
+        return await self._change("retry", ids, by, None)
 
     async def cancel(
         self, ids: Sequence[UUID], *, by: str, reason: str | None = None
@@ -108,7 +109,7 @@ class Operations:
         The orders are pushed again. Gives the operations, each once. `by` is whose hand it was.
         Raises `UnknownOperation`, and `NotPossible`, also for what is in flight.
         """
-        return await self._change("cancel", ids, by, reason)
+        return await self._change("cancel", ids, by, reason, None)
 
     async def status(self, *, limits: Limits, with_census: bool = False) -> Standing:
         """How the outbox stands, judged by these limits.
@@ -151,6 +152,10 @@ class Operations:
             oldest_snapshot=next((Snapshot(**row) for row in snapshots), None),
             limits=limits,
         )
+
+    async def minutes(self, count: int) -> tuple[Minute, ...]:
+        """What was pushed in each of the last minutes, the present one last."""
+        return tuple(Minute(**row) for row in await self._database.fetch("minutes", count))
 
     async def _at_one_moment(self, *questions: tuple[Any, ...]) -> list[list[Record]]:
         """Statements, each with its parameters, in one snapshot: what they say fits together."""

@@ -114,6 +114,18 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """The last time that reconciling found the order's flag at the service wrong."""
+
+    at: datetime
+    by: str | None
+    act: str
+    """repaired, left (settled too long ago) or given_up (repaired, and wrong again and again)."""
+    wanted: bool | None
+    found: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """An order of one account: its rows, oldest first, and what they come to."""
 
@@ -134,10 +146,26 @@ class Order:
     waits_for: Wait
     waits_until: datetime | None
     last_attempt: Attempt | None
+    repairs: int
+    """By reconciling, within a day of each other, each wrong again later."""
+    reconciled: Reconciled | None
+    """None: reconciling never found it wrong, as far as the log goes back."""
     circuits: tuple[CircuitSeen, ...]
     """Those that hold it up: the service's and its account's, if open or paused."""
     operations: tuple[Operation, ...]
     now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minute:
+    """What all daemons pushed in a minute, as far as they have told it."""
+
+    minute: datetime
+    attempts: int
+    rows_completed: int
+    mean_push_ms: float | None
+    """None, like the next: nothing was pushed."""
+    slowest_push_ms: int | None
 
 
 _COLUMNS = tuple(field.name for field in fields(Operation))
@@ -187,6 +215,8 @@ def order_of(
         waits_for=waits_for,
         waits_until=waits_until,
         last_attempt=_attempt(row),
+        repairs=row["repairs"],
+        reconciled=_reconciled(row),
         circuits=holding,
         operations=tuple(o for o in operations if o.token_id == row["token_id"]),
         now=row["now"],
@@ -205,6 +235,19 @@ def _attempt(row: Record) -> Attempt | None:
         http_status=details.get("http_status"),
         error=details.get("error"),
         duration_ms=row["last_duration_ms"],
+    )
+
+
+def _reconciled(row: Record) -> Reconciled | None:
+    if row["reconciled_at"] is None:
+        return None
+    details = json.loads(row["reconciled_details"])
+    return Reconciled(
+        at=row["reconciled_at"],
+        by=details.get("by"),
+        act=details.get("act", "repaired"),
+        wanted=details.get("wanted"),
+        found=details.get("found"),
     )
 
 

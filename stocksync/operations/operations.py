@@ -1,6 +1,7 @@
 """The questions that people ask about operations, and retry and cancel by hand."""
 
 import json
+from collections import ChainMap
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -28,6 +29,9 @@ from stocksync.verdict import (
     TimerSeen,
     judge,
 )
+
+# A statement about a queue of tens of millions.
+LOOK_SECONDS = 60.0
 
 
 class Operations:
@@ -120,15 +124,16 @@ class Operations:
         answers = await self._at_one_moment(
             *([("census",)] if with_census else []),
             ("by_index",),
-            ("status", limits.stale_hours),
+            ("status",),
             ("rates", limits.failure_rate_window_minutes),
             ("errors",),
-            ("waiting",),
+            ("waiting", limits.stale_hours),
             ("circuits",),
             ("daemons",),
             ("timer_seen",),
             ("telegram",),
             ("oldest_snapshot",),
+            timeout_seconds=LOOK_SECONDS,
         )
         counted = answers.pop(0)[0] if with_census else {"completed": None, "cancelled": None}
         _, [left], [rates], erring, due, held, seen, timed, [telegraph], snapshots = answers
@@ -157,14 +162,18 @@ class Operations:
         """What was pushed in each of the last minutes, the present one last."""
         return tuple(Minute(**row) for row in await self._database.fetch("minutes", count))
 
-    async def _at_one_moment(self, *questions: tuple[Any, ...]) -> list[list[Record]]:
+    async def _at_one_moment(
+        self, *questions: tuple[Any, ...], timeout_seconds: float | None = None
+    ) -> list[list[Record]]:
         """Statements, each with its parameters, in one snapshot: what they say fits together."""
         async with (
-            self._database.connection() as connection,
+            self._database.reading() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             return [
-                await connection.fetch(self._database.query(name), *parameters)
+                await connection.fetch(
+                    self._database.query(name), *parameters, timeout=timeout_seconds
+                )
                 for name, *parameters in questions
             ]
 
@@ -221,8 +230,15 @@ def _numbers(counted: dict[str, Any], erring: Sequence[Record], due: Sequence[Re
     errors = {row["status"]: row["error"] for row in erring}
     held = [row for row in due if row["held_by"] is not None]
     free = next((row for row in due if row["held_by"] is None), None)
+    # The driver gives jsonb as its text.
+    stale_accounts = [json.loads(row["stale_accounts"]) for row in due]
     return Numbers(
         **counted,
+        pending=sum(row["pending"] for row in due),
+        processing=sum(row["processing"] for row in due),
+        stale=sum(row["stale"] for row in due),
+        stale_accounts=dict(ChainMap(*stale_accounts)),
+        next_due_at=min((row["next_due_at"] for row in due if row["next_due_at"]), default=None),
         due_rows=free["row_count"] if free else 0,
         due_orders=free["order_count"] if free else 0,
         oldest_due_at=free["oldest_due_at"] if free else None,

@@ -42,9 +42,14 @@ _ANY: Schema = {"type": "object", "additionalProperties": True}
 _VERDICT: Schema = {"type": "string", "enum": [str(each) for each in Verdict]}
 _STATUS: Schema = {"type": "string", "enum": [str(each) for each in Status]}
 
+_ACCOUNT_NAME: Schema = _or_null(_TEXT) | {
+    "description": "as the microservice calls it; null: it has not said so yet, or no account"
+}
+
 _OPERATION = {
     "id": _UUID,
     "token_id": _TEXT,
+    "account_name": _ACCOUNT_NAME,
     "order_id": _TEXT,
     "allegro_order_id": _or_null(_TEXT),
     "operation_type": {"type": "string", "enum": [str(each) for each in OperationType]},
@@ -123,6 +128,7 @@ SCHEMAS: Mapping[str, Schema] = {
     ),
     "Circuit": _object(
         token_id=_or_null(_TEXT) | {"description": "null: of the service, or of everything"},
+        account_name=_ACCOUNT_NAME,
         is_open=_FLAG,
         reason=_or_null(_TEXT),
         opened_at=_or_null(_TIME),
@@ -174,6 +180,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "Orders": _object(orders=_list(_ref("Order"))),
     "Order": _object(
         token_id=_TEXT,
+        account_name=_ACCOUNT_NAME,
         order_id=_TEXT,
         balance=_WHOLE,
         carried_balance=_WHOLE,
@@ -215,6 +222,7 @@ SCHEMAS: Mapping[str, Schema] = {
         errors=_list(
             _object(
                 token_id=_TEXT,
+                account_name=_ACCOUNT_NAME,
                 error=_or_null(_TEXT),
                 row_count=_WHOLE,
                 order_count=_WHOLE,

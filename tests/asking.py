@@ -1,10 +1,11 @@
 """The web at work in this process, and one who asks it; each answer is held to the document."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -12,7 +13,9 @@ from jsonschema import Draft202012Validator
 from yarl import URL
 
 from stocksync.database import Database
+from stocksync.delivery import Names
 from stocksync.metrics import Metrics
+from stocksync.model import ServiceUnavailable
 from stocksync.operations import Operations
 from stocksync.timers import Timers
 from stocksync.verdict import Limits
@@ -32,6 +35,25 @@ class Daemon:
 
     def wake(self) -> None:
         self.wakes += 1
+
+
+@dataclass
+class Service:
+    """Whom the daemon asks for the accounts' names; without any it does not answer."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    asked: int = 0
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.answers.set()
+
+    async def accounts(self) -> dict[str, str]:
+        self.asked += 1
+        await self.answers.wait()
+        if not self.names:
+            raise ServiceUnavailable("refused")
+        return self.names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +77,7 @@ class Answered:
 class Asker:
     web: Web
     daemon: Daemon
+    service: Service
     metrics: Metrics
     session: aiohttp.ClientSession
 
@@ -132,7 +155,7 @@ async def asking(
     limits: Limits | None = None,
 ) -> AsyncIterator[Asker]:
     """Start the web at a free port; it stops at the end."""
-    daemon, counted = Daemon(), metrics()
+    daemon, service, counted = Daemon(), Service(), metrics()
     web = Web(
         host=host,
         port=0,
@@ -141,6 +164,7 @@ async def asking(
         operations=Operations(database=database),
         timers=Timers(database=database, by="a test"),
         metrics=counted,
+        names=Names(accounts=service.accounts),
         limits=limits or Limits(),
         why_not_ready=lambda: daemon.why_not_ready,
         wake=daemon.wake,
@@ -148,6 +172,6 @@ async def asking(
     await web.start()
     async with aiohttp.ClientSession() as session:
         try:
-            yield Asker(web=web, daemon=daemon, metrics=counted, session=session)
+            yield Asker(web=web, daemon=daemon, service=service, metrics=counted, session=session)
         finally:
             await web.close()

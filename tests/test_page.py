@@ -13,7 +13,7 @@ pytest.importorskip("playwright", reason="no playwright (the extra `page`): the 
 from playwright.async_api import Browser, expect
 
 from stocksync.database import Database
-from stocksync.demo.microservice import Effect, Fault
+from stocksync.demo.microservice import Effect, Fault, Matches
 from stocksync.store import Store
 from tests.asking import TOKEN, Asker, asking
 from tests.browsing import CHROMIUM, NARROW, Scheme, Visit, chromium, visiting
@@ -90,6 +90,15 @@ class Scene:
             " 200 + n, n % 50 FROM generate_series(1, 360) n"
         )
 
+    async def with_names(self, **names: str) -> None:
+        """The accounts' names, as the service tells them, are known before anybody looks."""
+        self.asker.service.names = {
+            token_id: name
+            for token_id, name in ((ACCOUNT, names.get("own")), (OTHER_ACCOUNT, names.get("other")))
+            if name
+        }
+        await self.asker.get("pending")
+
     async def failed(self, order_id: str = "refused", *, sku: str = "A-1") -> str:
         """A row that the service refused; gives its id."""
         row_id = await self.outbox.insert(order_id, sku=sku)
@@ -100,6 +109,7 @@ class Scene:
         """Something of everything that the page can show."""
         await self.with_a_daemon()
         await self.with_minutes()
+        await self.with_names(own=HOSTILE, other="ж" * 300)
         await self.outbox.insert("done")
         await settle(self.store, await claim(self.store), DONE)
         await self.failed("ж" * 300, sku="s" * 200)
@@ -167,6 +177,37 @@ async def test_degraded_is_said_with_each_reason_and_the_account(
     await expect(visit.page.locator("#holding")).to_contain_text(
         f"Account {OTHER_ACCOUNT} is parked"
     )
+
+
+async def test_accounts_are_called_by_their_names(scene: Scene, visit: Visit) -> None:
+    await scene.with_a_daemon()
+    await scene.with_names(own="Lamps & Co", other="Мебель")
+    await scene.failed()
+    await scene.outbox.insert("waits", token_id=OTHER_ACCOUNT)
+    await scene.with_a_parked_account()
+    await visit.go()
+    parked = f"Account Мебель ({OTHER_ACCOUNT[:8]}…) is parked"
+    await expect(visit.page.locator("#holding strong")).to_have_text(parked)
+    failed = visit.page.locator("#failed > li")
+    await expect(failed).to_contain_text(f"account Lamps & Co ({ACCOUNT[:8]}…)")
+    await visit.find("waits")
+    # In full where it is looked at closely: commands want the whole token.
+    story = visit.page.get_by_role("article", name=f"Account Мебель ({OTHER_ACCOUNT[:8]}…)")
+    await expect(story.locator(".pairs")).to_contain_text(f"Мебель ({OTHER_ACCOUNT})")
+    await expect(story.locator(".cards strong")).to_have_text(parked)
+
+
+async def test_a_name_that_comes_late_takes_the_place_of_the_token(
+    scene: Scene, visit: Visit
+) -> None:
+    scene.asker.service.answers.clear()
+    scene.asker.service.names = {OTHER_ACCOUNT: "Мебель"}
+    await scene.with_a_parked_account()
+    await visit.go()
+    title = visit.page.locator("#holding strong")
+    await expect(title).to_have_text(f"Account {OTHER_ACCOUNT} is parked")
+    scene.asker.service.answers.set()
+    await expect(title).to_have_text(f"Account Мебель ({OTHER_ACCOUNT[:8]}…) is parked")
 
 
 async def test_stalled_is_said_with_its_reason(scene: Scene, visit: Visit) -> None:
@@ -320,7 +361,8 @@ async def test_at_a_real_daemon_a_retried_row_is_pushed_and_its_story_says_so(
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     async with running_stand_in() as stand_in:
-        stand_in.inject(Fault(effect=Effect(status=422, content={"detail": "no"}), first=1))
+        refused = Effect(status=422, content={"detail": "no"})
+        stand_in.inject(Fault(effect=refused, matches=Matches(route="stock_status"), first=1))
         with running_daemon(dsn, stand_in.url, HTTP_PORT=str(port), HTTP_TOKEN=TOKEN) as daemon:
             await daemon.until_logged("daemon.started")
             await scene.outbox.insert("order", token_id=TOKEN_ID)
@@ -334,6 +376,10 @@ async def test_at_a_real_daemon_a_retried_row_is_pushed_and_its_story_says_so(
                 await expect(state).to_have_text("completed")
                 await expect(visit.page.locator(".entries strong")).to_have_text(
                     ["created", "failed", "manual retry", "completed"]
+                )
+                # Without Telegram, too, the daemon learns what the service calls the account.
+                await expect(visit.page.locator("#orders .pairs")).to_contain_text(
+                    f"account-{TOKEN_ID[:8]} ({TOKEN_ID})"
                 )
                 assert await visit.violations() == []
 

@@ -14,17 +14,18 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from stocksync.database import Database
+from stocksync.delivery import Names
 from stocksync.model import DatabaseUnavailable, SettingsError
 from stocksync.operations import Operations
 from stocksync.store import Store
 from stocksync.timers import Timers
 from stocksync.verdict import Limits, Standing
-from stocksync.web import Web, desk, page, server
+from stocksync.web import Web, accounts, desk, page, server
 from stocksync.web.access import Need
 from stocksync.web.answers import Refusal
 from stocksync.web.desk import Desk
 from stocksync.web.table import BASE
-from tests.asking import TOKEN, Asker, asking, metrics
+from tests.asking import TOKEN, Asker, Service, asking, metrics
 from tests.outbox import ACCOUNT, OTHER_ACCOUNT, Outbox
 from tests.relaying import PATIENCE_SECONDS, until
 from tests.settling import DONE, REFUSED, claim, settle
@@ -313,6 +314,125 @@ async def test_a_chart_never_has_more_points_than_it_can_show(
     document = (await asker.get(f"history?hours={hours}")).document
     assert document["bucket_minutes"] == minutes
     assert len(document["points"]) <= 242
+
+
+# --- the names of accounts -----------------------------------------------------------------------
+
+
+async def park(outbox: Outbox, token_id: str) -> None:
+    await outbox.connection.execute(
+        "INSERT INTO stock_sync_circuits (token_id, is_open, opened_at) VALUES ($1, true, now())",
+        token_id,
+    )
+
+
+async def test_an_account_is_told_by_its_name_wherever_its_token_stands(
+    asker: Asker, outbox: Outbox, store: Store
+) -> None:
+    asker.service.names = {ACCOUNT: "Lamps & Co"}
+    await asker.get("/readyz")
+    row_id = await outbox.insert("order")
+    await settle(store, await claim(store), REFUSED)
+    await outbox.insert("nameless", token_id=OTHER_ACCOUNT)
+    for token_id in (ACCOUNT, OTHER_ACCOUNT):
+        await park(outbox, token_id)
+    asker.web._glance.forget()
+    seen = {
+        (each["token_id"], each["account_name"])
+        for each in (await asker.get("status")).document["circuits"]
+    }
+    assert seen >= {(ACCOUNT, "Lamps & Co"), (OTHER_ACCOUNT, None)}
+    nameless, named = (await asker.get("pending")).document["operations"]
+    assert (nameless["account_name"], named["account_name"]) == (None, "Lamps & Co")
+    assert (await asker.get(f"operations/{row_id}")).document["account_name"] == "Lamps & Co"
+    [group] = (await asker.get("errors")).document["errors"]
+    assert group["account_name"] == "Lamps & Co"
+    [order] = (await asker.get("orders/order")).document["orders"]
+    own = [each for each in order["circuits"] if each["token_id"]]
+    told = [each["account_name"] for each in (order, *order["operations"], *own)]
+    assert told == 3 * ["Lamps & Co"]
+
+
+async def test_the_services_own_circuit_has_no_accounts_name(asker: Asker, outbox: Outbox) -> None:
+    asker.service.names = {"": "nobody", ACCOUNT: "Lamps & Co"}
+    await asker.get("/readyz")
+    await outbox.connection.execute(
+        "UPDATE stock_sync_circuits SET is_open = true, opened_at = now()"
+    )
+    asker.web._glance.forget()
+    [circuit] = (await asker.get("status")).document["circuits"]
+    assert (circuit["token_id"], circuit["account_name"]) == (None, None)
+
+
+async def test_no_answer_waits_for_names(asker: Asker, outbox: Outbox) -> None:
+    asker.service.names = {ACCOUNT: "Lamps & Co"}
+    asker.service.answers.clear()
+    await outbox.insert("order")
+    for path in ("status", "pending", "orders/order"):
+        assert (await asker.get(path)).status == 200
+    assert asker.service.asked == 1
+    [row] = (await asker.get("pending")).document["operations"]
+    assert row["account_name"] is None
+    asker.service.answers.set()
+    await until(lambda: asker.web._accounts.name(ACCOUNT) == "Lamps & Co")
+
+
+async def test_names_are_asked_for_every_ten_minutes_at_most_whatever_came_of_it(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in 3 * ("/readyz", "/metrics", "status", "pending", "errors"):
+        assert (await asker.get(path)).status == 200
+    assert asker.service.asked == 1
+    learn_at = asker.web._accounts._learn_at
+    assert 590 < learn_at - asyncio.get_running_loop().time() <= accounts.LEARN_SECONDS == 600
+    monkeypatch.setattr(asker.web._accounts, "_learn_at", 0.0)
+    await asker.get("errors")
+    assert asker.service.asked == 2
+
+
+async def test_names_stay_known_while_the_service_is_away(asker: Asker, outbox: Outbox) -> None:
+    await outbox.insert("order")
+    for names in ({ACCOUNT: "Lamps & Co"}, {}):
+        asker.service.names = names
+        asker.web._accounts._learn_at = 0.0
+        await asker.get("pending")
+    [row] = (await asker.get("pending")).document["operations"]
+    assert (asker.service.asked, row["account_name"]) == (2, "Lamps & Co")
+
+
+async def test_whoever_only_asks_whether_it_lives_asks_nobody_for_names(asker: Asker) -> None:
+    for path in ("/healthz", "/", "/openapi.json"):
+        await asker.get(path)
+    assert asker.service.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Lamps\n\u202e\u0000 & Co ", "Lamps & Co"),
+        ("x" * 60_000, "x" * 99 + "…"),
+        ("\u200b \n", None),
+    ],
+    ids=["controls", "kilobytes", "nothing to see"],
+)
+async def test_a_name_is_one_short_line(
+    asker: Asker, outbox: Outbox, name: str, told: str | None
+) -> None:
+    asker.service.names = {ACCOUNT: name}
+    await asker.get("/readyz")
+    await outbox.insert("order")
+    [row] = (await asker.get("pending")).document["operations"]
+    assert row["account_name"] == told
+
+
+async def test_it_closes_at_once_while_it_asks_for_names(database: Database) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS), asking(database) as asker:
+        asker.service.answers.clear()
+        await asker.get("/readyz")
+        learning = asker.web._accounts._learning
+        assert learning is not None
+        await asker.web.close()
+        assert learning.cancelled()
 
 
 # --- acting --------------------------------------------------------------------------------------
@@ -873,6 +993,7 @@ def a_web(database: Database, *, host: str = "127.0.0.1", port: int = 0) -> Web:
         operations=Operations(database=database),
         timers=Timers(database=database, by="a test"),
         metrics=metrics(),
+        names=Names(accounts=Service().accounts),
         limits=Limits(),
         why_not_ready=lambda: None,
         wake=lambda: None,

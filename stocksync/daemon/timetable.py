@@ -100,7 +100,7 @@ class Timetable:
 
     async def _report(self, turn: Turn) -> dict[str, Any]:
         # The turn is had again when its end could not be written: a day is told once all the same.
-        change = await self._monitor.report(turn.due_at)
+        change = await self._monitor.report(turn.due_at, turn.started_at)
         return {"until": turn.due_at.isoformat(), "is_told": change is not None}
 
 

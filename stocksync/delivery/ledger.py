@@ -34,6 +34,8 @@ class Unsent:
     """That lack it."""
     is_late: bool
     """It could not be told when it happened."""
+    was_tried: bool
+    """To tell it was tried, in this chat or another, and failed."""
 
 
 class Ledger:
@@ -60,13 +62,15 @@ class Ledger:
         await self._database.fetch("telegram_release", self._id, messages, gap_seconds)
 
     async def unsent(self, *, resting: Collection[str]) -> list[Unsent]:
-        """What a chat lacks that takes messages, oldest first."""
+        """What a chat lacks, oldest first; one that rests, only as far as it was never tried."""
         rows = await self._database.fetch(
             "changes_unsent", *self._wanted, sorted(resting), MOST_CHANGES
         )
         # Kinds of a newer version are for its own daemons to tell.
         return [
-            self._unsent(row) for row in rows if row["kind"] in _KINDS and row["phase"] in _PHASES
+            self._unsent(row, resting=resting)
+            for row in rows
+            if row["kind"] in _KINDS and row["phase"] in _PHASES
         ]
 
     async def told(self, ids: Collection[int], chat: str) -> None:
@@ -89,7 +93,7 @@ class Ledger:
         """Note why Telegram takes nothing; None: it does."""
         await self._database.fetch("telegram_refused", reason)
 
-    def _unsent(self, row: Record) -> Unsent:
+    def _unsent(self, row: Record, *, resting: Collection[str]) -> Unsent:
         change = Change(
             id=row["id"],
             at=row["at"],
@@ -99,9 +103,11 @@ class Ledger:
             facts=json.loads(row["facts"]),
         )
         wanted = self._critical_chats if change.is_critical else self._chats
+        passed_over = frozenset(resting) if row["was_tried"] else frozenset[str]()
         return Unsent(
             id=row["id"],
             change=change,
-            chats=wanted - frozenset(row["sent_to"]),
+            chats=wanted - frozenset(row["sent_to"]) - passed_over,
             is_late=row["is_late"],
+            was_tried=row["was_tried"],
         )

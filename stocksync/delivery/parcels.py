@@ -18,14 +18,25 @@ class Parcel:
     """Of different kinds, or of different times."""
 
 
-def parcels(unsent: Sequence[Unsent], *, chat: str, most: int) -> list[Parcel]:
+def parcels(
+    unsent: Sequence[Unsent], *, chat: str, most: int, is_failing: bool = False
+) -> list[Parcel]:
     """At most so many messages that tell the chat what it lacks, as far as they can.
 
     What happens is told by kind and phase: five accounts parked in one turn are one message. What
     could not be told when it happened, or would be too many messages, is told together: a person
-    who comes back wants to know how it stands. The daily report is a message of its own.
+    who comes back wants to know how it stands. The daily report is a message of its own. In a chat
+    that is failing, what is new is told first and by itself: what failed may fail for ever.
     """
     lacking = [each for each in unsent if chat in each.chats]
+    if not is_failing:
+        return _parcels(lacking, chat=chat, most=most)
+    new = _parcels([each for each in lacking if not each.was_tried], chat=chat, most=most)
+    tried = _parcels([each for each in lacking if each.was_tried], chat=chat, most=most)
+    return [*new, *tried][:most]
+
+
+def _parcels(lacking: Sequence[Unsent], *, chat: str, most: int) -> list[Parcel]:
     reports = [each for each in lacking if each.change.kind is Kind.DAILY_REPORT]
     states = [each for each in lacking if each.change.kind is not Kind.DAILY_REPORT]
     groups = _grouped(states)

@@ -36,6 +36,10 @@ class Refusals:
         said = [f"chat {chat}: {each.reason}" for chat, each in sorted(self._by_chat.items())]
         return "; ".join(said) or None
 
+    def __contains__(self, chat: str) -> bool:
+        """Whether the chat refused the last message."""
+        return chat in self._by_chat
+
     def note(self, chat: str, reason: str) -> None:
         """Let the chat rest for a while."""
         known = self._by_chat.get(chat)

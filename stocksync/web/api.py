@@ -8,6 +8,7 @@ from stocksync.model import NotPossible, Status
 from stocksync.operations import Operations
 from stocksync.timers import Timers
 from stocksync.web import documents
+from stocksync.web.accounts import Accounts
 from stocksync.web.answers import Answer, answer
 from stocksync.web.desk import Desk, Glance
 from stocksync.web.questions import Questions
@@ -30,6 +31,7 @@ class Api:
         questions: Questions,
         operations: Operations,
         timers: Timers,
+        accounts: Accounts,
         wake: Callable[[], None],
     ) -> None:
         self._desk = desk
@@ -37,13 +39,14 @@ class Api:
         self._questions = questions
         self._operations = operations
         self._timers = timers
+        self._accounts = accounts
         self._wake = wake
 
     # --- to read ---------------------------------------------------------------------------------
 
     async def status(self, _: Call) -> Answer:
         """How the outbox stands, not older than a few seconds."""
-        return answer(documents.status(await self._glance.standing()))
+        return answer(documents.status(await self._glance.standing(), self._accounts.name))
 
     async def list_operations(self, call: Call) -> Answer:
         """Operations that match, and the count of all that do."""
@@ -56,26 +59,31 @@ class Api:
                 limit=values["limit"],
                 offset=values["offset"],
             ),
-            documents.page,
+            lambda page: documents.page(page, self._accounts.name),
         )
 
     async def show(self, call: Call) -> Answer:
         """One operation."""
         operation_id = call.values["id"]
         return await self._asked(
-            lambda: self._questions.operation(operation_id), documents.operation
+            lambda: self._questions.operation(operation_id),
+            lambda told: documents.operation(told, self._accounts.name),
         )
 
     async def show_order(self, call: Call) -> Answer:
         """One order."""
         order_id, token_id = call.values["order_id"], call.values["token_id"]
         return await self._asked(
-            lambda: self._questions.order(order_id, token_id), documents.orders
+            lambda: self._questions.order(order_id, token_id),
+            lambda told: documents.orders(told, self._accounts.name),
         )
 
     async def errors(self, _: Call) -> Answer:
         """Why operations failed."""
-        return await self._asked(self._questions.failures, documents.failures)
+        return await self._asked(
+            self._questions.failures,
+            lambda found: documents.failures(found, self._accounts.name),
+        )
 
     async def history(self, call: Call) -> Answer:
         """What was done, for charts."""
@@ -86,7 +94,9 @@ class Api:
         self, question: Callable[[], Awaitable[T]], shape: Callable[[T], Mapping[str, Any]]
     ) -> Answer:
         async def shaped() -> Answer:
-            return answer(shape(await question()))
+            found = await question()
+            self._accounts.learn()
+            return answer(shape(found))
 
         # Shaped at the desk: what that takes is part of the question's cost.
         return await self._desk.ask(shaped)

@@ -9,6 +9,7 @@ from typing import TypeVar
 from stocksync.model import StocksyncError
 from stocksync.operations import Operations
 from stocksync.verdict import Limits, Standing
+from stocksync.web.accounts import Accounts
 from stocksync.web.answers import Refusal
 
 T = TypeVar("T")
@@ -73,9 +74,12 @@ class Desk:
 class Glance:
     """How the outbox stands, looked at once for all who ask within a few seconds."""
 
-    def __init__(self, *, desk: Desk, operations: Operations, limits: Limits) -> None:
+    def __init__(
+        self, *, desk: Desk, operations: Operations, accounts: Accounts, limits: Limits
+    ) -> None:
         self._desk = desk
         self._operations = operations
+        self._accounts = accounts
         self._limits = limits
         self._seen: Standing | StocksyncError | Refusal | None = None
         self._fresh_until = 0.0
@@ -117,6 +121,8 @@ class Glance:
 
         try:
             self._seen = await self._desk.ask(look)
+            # Probes come here, too: in an outage, what people look for is already named.
+            self._accounts.learn()
             fresh_seconds = max(FRESH_SECONDS, FRESH_COSTS * cost_seconds)
         except (StocksyncError, Refusal) as error:
             self._seen = error

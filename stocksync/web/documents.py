@@ -7,6 +7,7 @@ from uuid import UUID
 
 from stocksync.operations import LogEntry, Operation, Page
 from stocksync.verdict import CircuitSeen, Standing, Verdict
+from stocksync.web.accounts import NameOf
 from stocksync.web.questions import Failures, History, OrderTold, Told
 
 _STATUS = {Verdict.OK: "healthy", Verdict.DEGRADED: "warning", Verdict.STALLED: "critical"}
@@ -28,14 +29,14 @@ def not_ready(reason: str) -> dict[str, Any]:
     return {"is_ready": False, "verdict": None, "reasons": [reason]}
 
 
-def status(standing: Standing) -> dict[str, Any]:
+def status(standing: Standing, name_of: NameOf) -> dict[str, Any]:
     """How the outbox stands."""
     return {
         "status": _STATUS[standing.verdict],
         "verdict": standing.verdict,
         "reasons": list(standing.reasons),
         "statistics": _statistics(standing),
-        "circuits": _circuits(standing.circuits[:MOST_CIRCUITS]),
+        "circuits": _circuits(standing.circuits[:MOST_CIRCUITS], name_of),
         "circuits_total": len(standing.circuits),
         "daemons": [asdict(d) | {"name": d.name} for d in standing.daemons],
         "timers": [asdict(timer) for timer in standing.timers],
@@ -75,29 +76,31 @@ def _statistics(standing: Standing) -> dict[str, Any]:
     }
 
 
-def page(page: Page) -> dict[str, Any]:
+def page(page: Page, name_of: NameOf) -> dict[str, Any]:
     """Some operations, and how many match."""
     return {
-        "operations": [_columns(operation) for operation in page.operations],
+        "operations": [_named(operation, name_of) for operation in page.operations],
         "total": page.total,
         "limit": page.limit,
         "offset": page.offset,
     }
 
 
-def operation(told: Told) -> dict[str, Any]:
+def operation(told: Told, name_of: NameOf) -> dict[str, Any]:
     """An operation's columns, and its history."""
-    return _columns(told.operation) | {"history": [_columns(entry) for entry in told.history]}
+    history = [_columns(entry) for entry in told.history]
+    return _named(told.operation, name_of) | {"history": history}
 
 
-def orders(orders: Sequence[OrderTold]) -> dict[str, Any]:
+def orders(orders: Sequence[OrderTold], name_of: NameOf) -> dict[str, Any]:
     """An order's whole story, once for each account that knows it."""
     return {
         "orders": [
             asdict(told.order)
             | {
-                "circuits": _circuits(told.order.circuits),
-                "operations": [operation(row) for row in told.rows],
+                "account_name": name_of(told.order.token_id),
+                "circuits": _circuits(told.order.circuits, name_of),
+                "operations": [operation(row, name_of) for row in told.rows],
                 "operations_total": told.total,
             }
             for told in orders
@@ -105,10 +108,12 @@ def orders(orders: Sequence[OrderTold]) -> dict[str, Any]:
     }
 
 
-def failures(failures: Failures) -> dict[str, Any]:
+def failures(failures: Failures, name_of: NameOf) -> dict[str, Any]:
     """Why operations failed for good."""
     return {
-        "errors": [dict(group) for group in failures.groups],
+        "errors": [
+            group | {"account_name": name_of(group["token_id"])} for group in failures.groups
+        ],
         "looked_at": failures.looked_at,
         "is_sample": failures.is_sample,
     }
@@ -124,9 +129,17 @@ def acted(message: str, operation_id: UUID) -> dict[str, Any]:
     return {"message": message, "operation_id": operation_id}
 
 
-def _circuits(circuits: Sequence[CircuitSeen]) -> list[dict[str, Any]]:
+def _circuits(circuits: Sequence[CircuitSeen], name_of: NameOf) -> list[dict[str, Any]]:
     """No token: the service's."""
-    return [asdict(circuit) | {"token_id": circuit.token_id or None} for circuit in circuits]
+    return [
+        asdict(circuit)
+        | {"token_id": circuit.token_id or None, "account_name": name_of(circuit.token_id)}
+        for circuit in circuits
+    ]
+
+
+def _named(operation: Operation, name_of: NameOf) -> dict[str, Any]:
+    return _columns(operation) | {"account_name": name_of(operation.token_id)}
 
 
 def _columns(row: Operation | LogEntry) -> dict[str, Any]:

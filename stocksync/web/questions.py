@@ -122,7 +122,7 @@ class Questions:
     @asynccontextmanager
     async def _at_one_moment(self) -> AsyncIterator[Ask]:
         async with (
-            self._database.connection() as connection,
+            self._database.reading() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
 

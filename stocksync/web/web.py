@@ -11,6 +11,7 @@ from stocksync.telemetry import get_logger
 from stocksync.timers import Timers
 from stocksync.verdict import Limits
 from stocksync.web.access import Access
+from stocksync.web.accounts import Accounts, Names
 from stocksync.web.answers import Answer, Refusal, answer, refusal_of
 from stocksync.web.api import Api
 from stocksync.web.desk import Desk, Glance
@@ -30,6 +31,7 @@ class Web:
 
     `token` None: nobody may act, nor read from elsewhere. `why_not_ready` gives the reason why
     this daemon should not be counted on now, or None. `wake`: something may be due at once.
+    `names` are the accounts'; no answer waits for them.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Web:
         operations: Operations,
         timers: Timers,
         metrics: Metrics,
+        names: Names,
         limits: Limits,
         why_not_ready: Callable[[], str | None],
         wake: Callable[[], None],
@@ -49,7 +52,10 @@ class Web:
         self._host = host
         self._access = Access(host=host, token=token)
         desk = Desk()
-        self._glance = Glance(desk=desk, operations=operations, limits=limits)
+        self._accounts = Accounts(names=names)
+        self._glance = Glance(
+            desk=desk, operations=operations, accounts=self._accounts, limits=limits
+        )
         self._routes = routes(
             Api(
                 desk=desk,
@@ -57,6 +63,7 @@ class Web:
                 questions=Questions(database=database),
                 operations=operations,
                 timers=timers,
+                accounts=self._accounts,
                 wake=wake,
             ),
             Probes(glance=self._glance, metrics=metrics, why_not_ready=why_not_ready),
@@ -79,6 +86,7 @@ class Web:
         """Stop listening; twice is once."""
         await self._server.close()
         await self._glance.close()
+        await self._accounts.close()
 
     async def _describe(self, _: Call) -> Answer:
         return self._openapi

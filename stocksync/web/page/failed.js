@@ -53,7 +53,7 @@ function groupOf(first) {
         now.row_count === now.order_count
           ? count(now.order_count, "order")
           : `${count(now.row_count, "row")} of ${count(now.order_count, "order")}`,
-        `account ${now.token_id}`,
+        `account ${accountWords(now)}`,
         `last ${moment(now.last_at)}`,
       ]));
       say(summary, `Show ${now.row_count === 1 ? "it" : "them"}`);

@@ -100,7 +100,7 @@ function showHolding(circuits, total) {
 }
 
 function holdingWords({ circuit, isPause }) {
-  const account = circuit.token_id && `Account ${circuit.token_id}`;
+  const account = circuit.token_id && `Account ${accountWords(circuit)}`;
   const waits = circuit.waiting_rows ? `${count(circuit.waiting_rows, "row")} waiting for it` : "";
   if (isPause) {
     return {

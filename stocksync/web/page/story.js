@@ -33,16 +33,17 @@ function showStory(orderId, told, operationId) {
   }
 }
 
-function orderOf(first) {
+function orderOf() {
   const waits = make("p", { class: "waits" });
   const hand = make("p", { class: "error" });
   const facts = make("dl", { class: "pairs" });
   const circuits = make("ul", { class: "cards" });
   const [title, rows, older] = [make("h3"), make("ul", { class: "rows" }), make("p", { class: "note" })];
-  const node = make("article", { "aria-label": `Account ${first.token_id}` }, waits, hand, facts, circuits, title, rows, older);
+  const node = make("article", {}, waits, hand, facts, circuits, title, rows, older);
   return {
     node,
     update(order) {
+      node.ariaLabel = `Account ${accountWords(order)}`;
       const failed = order.operations.filter((operation) => operation.status === "failed").length;
       const words = WAITS[order.waits_for](order);
       say(waits, `${words[0].toUpperCase()}${words.slice(1)}.`);
@@ -67,7 +68,8 @@ function orderOf(first) {
 function orderPairs(order) {
   const carried = order.carried_balance ? `, ${order.carried_balance} of it carried from rows removed since` : "";
   return [
-    ["Account", order.token_id],
+    // The whole of it: commands and the service want it so.
+    ["Account", order.account_name ? `${order.account_name} (${order.token_id})` : order.token_id],
     ["Balance", `${order.balance}${carried}`],
     ["Wanted flag", order.wanted_flag ? "true: its stock is deducted" : "false: its stock is not deducted"],
     ["Last attempt", attemptWords(order.last_attempt)],

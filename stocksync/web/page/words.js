@@ -56,6 +56,8 @@ function precise(text) {
   return new Date(text).toISOString().replace("T", " ").slice(0, 23);
 }
 
+const TOKEN_SHOWN = 8;
+
 const GROUPED = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
 const SHORT = new Intl.NumberFormat("en-GB", { maximumSignificantDigits: 3 });
 
@@ -79,6 +81,11 @@ function count(value, what) {
 
 function spoken(name) {
   return name.replaceAll("_", " ");
+}
+
+/** An account's name, and enough of its token to tell it from others; nameless, the whole token. */
+function accountWords({ account_name: name, token_id: token }) {
+  return name ? `${name} (${token.slice(0, TOKEN_SHOWN)}…)` : token;
 }
 
 function listed(words) {

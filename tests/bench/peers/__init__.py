@@ -1,0 +1,1 @@
+"""The peers' programs. They run in the peers' venv and know nothing of stocksync."""

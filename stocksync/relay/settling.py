@@ -53,6 +53,8 @@ class Settling:
         self._outcomes: list[tuple[Settlement, Seen | None]] = []
         self._one_at_a_time = asyncio.Lock()
         self._unwritten = Counts()
+        # Counted once a batch: two sums a push cost as much as the rest of its settling.
+        self._pushes: list[Settlement] = []
         self._completed_at = 0.0
         self.tally = Tally()
         self.settled_at: float | None = None
@@ -74,7 +76,7 @@ class Settling:
             self._outcomes.append((settlement, None))
         else:
             self._outcomes.append((settlement, seen(settlement.push, outcome)))
-            self._count_push(settlement)
+            self._pushes.append(settlement)
             self._tell_push(settlement, outcome)
 
     async def tick(self) -> float:
@@ -103,6 +105,7 @@ class Settling:
                 if settled.blocked and any(row.id in settled.blocked for row in settlement.rows)
             ]
         self.settled_at = time.monotonic()
+        self._count_pushes()
         self._count_rows(settled)
         self._tell_rows(settled, batch)
         await self._on_settled([each for _, each in batch if each], is_clean=settled.is_clean)
@@ -113,6 +116,7 @@ class Settling:
 
         A SIGKILL loses what was done since the last beat, and no more.
         """
+        self._count_pushes()
         counts, self._unwritten = self._unwritten, Counts()
         if counts == Counts():
             return
@@ -150,17 +154,20 @@ class Settling:
                 settled = settled.plus(await self._write([each]))
             return settled
 
-    def _count_push(self, settlement: Settlement) -> None:
-        counts = Counts(orders_pushed=settlement.is_proven)
-        if not settlement.push.is_probe:
-            counts = replace(
-                counts,
-                attempts=1,
-                unproven=not settlement.is_proven,
-                push_ms=settlement.duration_ms,
-                slowest_push_ms=settlement.duration_ms,
+    def _count_pushes(self) -> None:
+        pushes, self._pushes = self._pushes, []
+        if not pushes:
+            return
+        attempts = [each for each in pushes if not each.push.is_probe]
+        self._unwritten = self._unwritten.plus(
+            Counts(
+                attempts=len(attempts),
+                unproven=sum(not each.is_proven for each in attempts),
+                orders_pushed=sum(each.is_proven for each in pushes),
+                push_ms=sum(each.duration_ms for each in attempts),
+                slowest_push_ms=max((each.duration_ms for each in attempts), default=0),
             )
-        self._unwritten = self._unwritten.plus(counts)
+        )
 
     def _count_rows(self, settled: Settled) -> None:
         if settled.completed_ages:

@@ -222,6 +222,9 @@ class BotApi:
 
     async def _wait_for_updates(self, call: Call) -> list[dict[str, Any]]:
         offset = int(call.fields.get("offset", 0))
+        if offset < 0:
+            self._updates = self._updates[offset:]
+            return list(self._updates)
         self._updates = [each for each in self._updates if each["update_id"] >= offset]
         try:
             async with asyncio.timeout(int(call.fields.get("timeout", 0))):
@@ -277,7 +280,8 @@ async def _read(request: web.Request) -> Call:
     files: dict[str, bytes] = {}
     for name, value in (await request.post()).items():
         if isinstance(value, web.FileField):
-            files[name] = value.file.read()
+            with value.file as file:
+                files[name] = file.read()
             continue
         assert isinstance(value, str)
         fields[name] = json.loads(value) if name in _JSON else value

@@ -75,6 +75,11 @@ def bot_of(database: Database, telegram: Telegram, *, language: Literal["ru", "e
     )
 
 
+@pytest.fixture(autouse=True)
+async def it_was_asked_before(outbox: Outbox) -> None:
+    await outbox.connection.execute("UPDATE stock_sync_telegram SET next_update = 1")
+
+
 @pytest.fixture
 def bot(database: Database, telegram: Telegram) -> Bot:
     return bot_of(database, telegram)
@@ -360,6 +365,34 @@ async def test_strangers_and_other_chats_are_ignored_and_logged_once(
     assert (await outbox.row(ids[0]))["status"] == "failed"
     assert answers(api) == []
     assert api.sent == []
+
+
+async def test_what_people_wanted_before_the_very_first_start_is_passed_over(
+    bot: Bot, api: BotApi, outbox: Outbox
+) -> None:
+    await outbox.connection.execute("UPDATE stock_sync_telegram SET next_update = 0")
+    ids = await failed_rows(outbox, 2)
+    api.say(f"/retry {ids[0]}")
+    api.press(f"retry:{await told_of_failed(outbox, ids)}")
+    for _ in range(3):
+        await bot.tick()
+    assert [(await outbox.row(i))["status"] for i in ids] == ["failed"] * 2
+    assert api.sent == []
+    api.say("/help")
+    await bot.tick()
+    assert len(api.sent) == 1
+
+
+async def test_the_first_thing_that_is_wanted_after_the_very_first_start_is_done(
+    bot: Bot, api: BotApi, outbox: Outbox, database: Database, telegram: Telegram
+) -> None:
+    await outbox.connection.execute("UPDATE stock_sync_telegram SET next_update = 0")
+    await bot.tick()
+    api.say("/help")
+    # Also by a daemon that was started in between.
+    await outbox.connection.execute("UPDATE stock_sync_telegram SET poller = NULL")
+    await bot_of(database, telegram).tick()
+    assert len(api.sent) == 1
 
 
 async def test_one_daemon_asks_and_its_successor_does_nothing_twice(

@@ -210,6 +210,38 @@ async def test_done_with_an_answer_of_a_newer_telegram_is_done(
     assert api.texts() == ["hello"]
 
 
+@pytest.mark.parametrize("result", [True, None, [], "sent", {}, {"message_id": "x"}], ids=repr)
+async def test_sent_without_a_number_is_sent(
+    api: BotApi, telegram: Telegram, result: object
+) -> None:
+    api.once.append(Answer(status=200, body={"ok": True, "result": result}, is_done=True))
+    assert await telegram.send(CHAT, HELLO) is None
+    assert api.texts() == ["hello"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(status=200, body={"ok": True, "result": {"of": "another shape"}}),
+        Answer(status=200, body={"ok": True, "result": [{"no": "number"}]}),
+        Answer(status=200, body={"ok": True, "result": [7]}),
+        Answer(status=200, body={"ok": True}),
+        Answer(status=500, body={"ok": False}),
+        Answer(status=500, body={"ok": True}),
+        Answer(status=409, body={"ok": False}),
+    ],
+    ids=lambda answer: f"{answer.status} {answer.body}",
+)
+async def test_an_answer_in_no_known_shape_is_none(
+    api: BotApi, telegram: Telegram, answer: Answer
+) -> None:
+    api.always[""] = answer
+    with pytest.raises(TelegramUnavailable):
+        await telegram.updates(0, 0)
+    with pytest.raises(TelegramUnavailable):
+        await telegram.me()
+
+
 async def test_a_group_that_became_a_supergroup_is_followed(
     api: BotApi, telegram: Telegram
 ) -> None:
@@ -284,6 +316,14 @@ async def test_what_was_heard_is_not_heard_again(api: BotApi, telegram: Telegram
     assert isinstance(said, Said)
     assert said.text == "two"
     assert await telegram.updates(2, 0) == ()
+
+
+async def test_the_newest_is_known_without_those_before(api: BotApi, telegram: Telegram) -> None:
+    assert await telegram.newest() is None
+    for text in ("one", "two", "three"):
+        api.say(text)
+    assert await telegram.newest() == 3
+    assert await telegram.updates(3, 0) == ()
 
 
 async def test_an_update_that_aiogram_does_not_know_stops_nobody(

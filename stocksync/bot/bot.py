@@ -26,6 +26,8 @@ from stocksync.verdict import Limits
 
 log = get_logger()
 
+NEVER_ASKED = 0
+"""The number of the next update, until somebody asked for one."""
 POLL_SECONDS = 20
 """Telegram holds an empty answer back for so long."""
 LEASE_SECONDS = 60.0
@@ -34,6 +36,8 @@ LOOK_SECONDS = 5.0
 """How often the other daemons look whether it died."""
 DEAF_SECONDS, REFUSED_SECONDS = 5.0, 60.0
 """Until the next try, after an error, and after one that a person must mend."""
+LONGEST_PAUSE_SECONDS = 3600.0
+"""Telegram's own last minutes; more is a mistake of somebody in between."""
 LONGEST_COMMAND = 40
 LETTING_GO_SECONDS = 1.0
 """A stopping daemon does not wait for the database: its lease ends."""
@@ -95,6 +99,8 @@ class Bot:
         try:
             if self._own_name is None:
                 self._own_name = await self._telegram.me()
+            if following == NEVER_ASKED:
+                return await self._begin()
             updates = await self._telegram.updates(following - 1, self._poll_seconds)
         except TelegramError as error:
             return self._unheard(error)
@@ -106,6 +112,12 @@ class Bot:
             if not await self._is_ours(update):
                 return LOOK_SECONDS
             await self._heed(update)
+        return 0
+
+    async def _begin(self) -> float:
+        """Pass over what people wanted before there was somebody to ask: a day old, perhaps."""
+        newest = await self._telegram.newest()
+        await self._database.fetchrow("bot_heard", self._id, (newest or 0) + 1, LEASE_SECONDS)
         return 0
 
     async def _is_ours(self, update: Update) -> bool:
@@ -183,7 +195,7 @@ class Bot:
             self._is_deaf = True
         match error:
             case Flooded(retry_after_seconds=seconds):
-                return max(seconds, DEAF_SECONDS)
+                return min(max(seconds, DEAF_SECONDS), LONGEST_PAUSE_SECONDS)
             case TelegramRefused():
                 return REFUSED_SECONDS
         return DEAF_SECONDS

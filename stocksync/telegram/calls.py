@@ -51,6 +51,7 @@ ABOUT_THE_CHAT = (
 )
 """What a 400 says, in lower case, that another text would get as well."""
 UNCHANGED = "message is not modified"
+NOT_TELEGRAM = "an answer that is not Telegram's"
 
 
 class Calls:
@@ -65,8 +66,8 @@ class Calls:
         """Close all connections; waits 0.25 s for TLS to end."""
         await self._bot.session.close()
 
-    async def send(self, chat: str, message: Message, *, thread_id: int | None) -> int:
-        """sendMessage, or sendPhoto where there is a picture; gives the message's number."""
+    async def send(self, chat: str, message: Message, *, thread_id: int | None) -> int | None:
+        """sendMessage, or sendPhoto where there is a picture; gives its number, if told."""
         method: methods.SendMessage | methods.SendPhoto
         if message.picture is None:
             method = methods.SendMessage(
@@ -86,7 +87,9 @@ class Calls:
                 reply_markup=_keyboard(message.buttons),
             )
         sent = await self._call(method)
-        return int(_field(sent, "message_id"))
+        number = _field(sent, "message_id")
+        # Without a number it is sent all the same.
+        return number if isinstance(number, int) else None
 
     async def edit(self, chat: str, message_id: int, message: Message) -> None:
         """editMessageText."""
@@ -116,13 +119,20 @@ class Calls:
             timeout=timeout_seconds,
             allowed_updates=["message", "callback_query"],
         )
-        found = await self._call(method, waiting_seconds=timeout_seconds)
-        return tuple(_update(update) for update in found)
+        return _updates(await self._call(method, waiting_seconds=timeout_seconds))
+
+    async def newest(self) -> int | None:
+        """getUpdates, the last one alone."""
+        method = methods.GetUpdates(offset=-1, limit=1, timeout=0)
+        numbers = [update.id for update in _updates(await self._call(method))]
+        return max(numbers, default=None)
 
     async def me(self) -> str:
         """getMe: the bot's `@name`."""
-        me = await self._call(methods.GetMe())
-        return f"@{_field(me, 'username')}"
+        name = _field(await self._call(methods.GetMe()), "username")
+        if not isinstance(name, str):
+            raise TelegramUnavailable(NOT_TELEGRAM)
+        return f"@{name}"
 
     async def chat(self, chat: str) -> str:
         """getChat: its title, or the person's name."""
@@ -142,9 +152,12 @@ class Calls:
             # Done, with an answer that aiogram does not know: to say no would be to do it again.
             if isinstance(error.data, dict) and error.data.get("ok") is True:
                 return error.data.get("result")
-            raise TelegramUnavailable("an answer that is not Telegram's") from error
+            raise TelegramUnavailable(NOT_TELEGRAM) from error
         except exceptions.TelegramAPIError as error:
             raise _ours(error) from error
+        except (TypeError, ValueError) as error:
+            # aiogram reads the words of a 5xx that has none.
+            raise TelegramUnavailable(NOT_TELEGRAM) from error
         except OSError as error:
             raise TelegramUnavailable(f"no connection: {_reason(error)}") from error
 
@@ -176,12 +189,13 @@ def _ours(error: exceptions.TelegramAPIError) -> TelegramError:
 def _reason(error: Exception) -> str:
     """Its words, on one line. URLs of the Bot API have the token in them: `hide` knows it."""
     text = error.message if isinstance(error, exceptions.TelegramAPIError) else str(error)
-    return mask(" ".join(text.split()) or type(error).__name__)[:LONGEST_REASON]
+    # None, whatever its type says, when Telegram gave no description.
+    return mask(" ".join((text or "").split()) or type(error).__name__)[:LONGEST_REASON]
 
 
 def _field(found: Any, name: str) -> Any:  # noqa: ANN401 - what Telegram has there
     """Of an object that aiogram knows, or of one in a shape that is newer or older than it."""
-    return found.get(name) if isinstance(found, dict) else getattr(found, name)
+    return found.get(name) if isinstance(found, dict) else getattr(found, name, None)
 
 
 def _text(parts: tuple[Part, ...], *, longest: int = LONGEST_TEXT) -> formatting.Text:
@@ -206,6 +220,13 @@ def _keyboard(buttons: tuple[tuple[Button, ...], ...]) -> types.InlineKeyboardMa
 
 def _chat_id(chat: str) -> int | str:
     return chat if chat.startswith("@") else int(chat)
+
+
+def _updates(found: Any) -> tuple[Update, ...]:  # noqa: ANN401 - what Telegram has there
+    try:
+        return tuple(_update(update) for update in found)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise TelegramUnavailable(NOT_TELEGRAM) from error
 
 
 def _update(update: types.Update | dict[str, Any]) -> Update:

@@ -42,8 +42,10 @@ class Telegram:
         """Close all connections."""
         await self._calls.aclose()
 
-    async def send(self, chat: str, message: Message, *, thread_id: int | None = None) -> int:
-        """Send the message, cut to Telegram's limits; gives its number in the chat."""
+    async def send(
+        self, chat: str, message: Message, *, thread_id: int | None = None
+    ) -> int | None:
+        """Send the message, cut to Telegram's limits; gives its number in the chat, if told."""
         return await self._wherever(
             chat, lambda there: self._calls.send(there, message, thread_id=thread_id)
         )
@@ -63,6 +65,10 @@ class Telegram:
         asker at a time: a second one makes Telegram turn away the first.
         """
         return await self._calls.updates(after, timeout_seconds)
+
+    async def newest(self) -> int | None:
+        """The number of the last thing that people did; None: nothing. All before is forgotten."""
+        return await self._calls.newest()
 
     async def me(self) -> str:
         """The bot's `@name`."""

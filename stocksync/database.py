@@ -93,6 +93,7 @@ class Database:
         self._command_seconds = command_seconds or COMMAND_SECONDS
         self._application_name = application_name
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._one_reader = asyncio.Semaphore(1)
         self._lost_at: float | None = None
         self._back_at = 0.0
         self.clock = Clock()
@@ -179,6 +180,15 @@ class Database:
             await self._pool.expire_connections()
             raise self._unavailable(error, asked_at) from error
         self._available(asked_at)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator["Connection"]:
+        """A pooled connection for questions that may take seconds, one at a time.
+
+        However many there are, claims and settlements find the pool's other connections free.
+        """
+        async with self._one_reader, self.connection() as connection:
+            yield connection
 
     def _unavailable(self, error: BaseException, asked_at: float) -> DatabaseUnavailable:
         reason = describe(error)

@@ -1,10 +1,12 @@
 """What every test may ask for: a real Postgres, a fresh migrated database in it, the stand-in."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
+import structlog
 from hypothesis import settings
 
 from stocksync import schema
@@ -74,3 +76,15 @@ def _migrate(dsn: str) -> None:
     # Also called while a test's loop runs: a loop of its own, in a thread of its own.
     with asyncio.Runner() as runner:
         runner.run(migrate())
+
+
+@pytest.fixture(autouse=True)
+def telemetry_as_it_was() -> Iterator[None]:
+    """A command that is run in this process configures the logging of all that come after it."""
+    ours, root = logging.getLogger("stocksync"), logging.getLogger()
+    levels, handlers = (ours.level, root.level), list(root.handlers)
+    yield
+    structlog.reset_defaults()
+    ours.setLevel(levels[0])
+    root.setLevel(levels[1])
+    root.handlers = handlers

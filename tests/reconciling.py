@@ -9,7 +9,7 @@ from typing import Any
 
 from stocksync.database import Database
 from stocksync.demo.microservice import StandIn
-from stocksync.gateway import Gateway, MintedToken
+from stocksync.gateway import Gateway, Health, MintedToken
 from stocksync.reconcile import Reconcile, Report
 from tests.outbox import Outbox
 from tests.relaying import running_relay, until_all, until_async
@@ -49,6 +49,9 @@ class Sides:
         if self.before_answer is not None:
             await self.before_answer(order_id)
         return flag
+
+    async def health(self) -> Health:
+        return await self.gateway.health()
 
     def reconcile(self, *, batch_size: int = 100, threshold_hours: int = 24) -> Reconcile:
         return Reconcile(

@@ -60,6 +60,8 @@ class Cli:
         return await asyncio.to_thread(self.call, *words)
 
     def call(self, *words: object) -> int:
+        # What the test itself has logged is not the command's.
+        self._capsys.readouterr()
         try:
             return main([str(word) for word in words])
         except SystemExit as exit_:

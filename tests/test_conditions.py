@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ RULES = Rules(
     repeat_minutes=30,
     lease_seconds=60,
 )
+PATIENT = (Kind.PARKED, Kind.STALE, Kind.FAILURE_RATE)
 FOLLOWING = (Kind.BACKLOG, Kind.STALE, Kind.FAILURE_RATE, Kind.STALLED)
 
 
@@ -505,6 +507,48 @@ def test_a_failure_rate_does_not_end_because_an_outage_hides_it() -> None:
     assert story.turn(30) == [(Kind.OUTAGE, Phase.LASTS)]
 
 
+# --- how often it is said ------------------------------------------------------------------------
+
+
+def hours_of_repeats(kind: Kind, rules: Rules = RULES) -> list[float]:
+    """When it was told again, in a week of it."""
+    story, hours = Story(rules=rules), []
+    if kind in (Kind.OUTAGE, Kind.PARKED):
+        story.open(ACCOUNT if kind is Kind.PARKED else "")
+    seen: dict[Kind, dict[str, Any]] = {
+        Kind.BACKLOG: {"pending": 5000},
+        Kind.STALE: {"stale": {ACCOUNT: 1}},
+        Kind.STALLED: {"stalled": ("nothing moves",)},
+    }
+    for _ in range(7 * 24 * 6):
+        if kind is Kind.FAILURE_RATE:
+            story.attempt(100, 50)
+        for told in story.turn(10, **seen.get(kind, {})):
+            assert told[0] is kind
+            if told[1] is Phase.LASTS:
+                hours.append((story.now - START).total_seconds() / 3600)
+    return [round(hour - 1 / 6, 1) for hour in hours]
+
+
+@pytest.mark.parametrize("kind", PATIENT)
+def test_what_may_last_for_weeks_is_told_ever_more_rarely_down_to_once_a_day(kind: Kind) -> None:
+    told = hours_of_repeats(kind)
+    distances = [later - earlier for earlier, later in pairwise([0, *told])]
+    assert distances == sorted(distances)
+    assert (distances[0], distances[-1]) == pytest.approx((0.5, 24), abs=0.2)
+    assert len(told) <= 12
+
+
+@pytest.mark.parametrize("kind", [Kind.OUTAGE, Kind.STALLED, Kind.BACKLOG])
+def test_what_somebody_must_mend_now_is_told_again_at_one_distance(kind: Kind) -> None:
+    assert len(hours_of_repeats(kind)) == 7 * 24 * 2 - 1
+
+
+def test_a_repeat_time_of_days_is_kept_for_all() -> None:
+    told = hours_of_repeats(Kind.PARKED, replace(RULES, repeat_minutes=3 * 24 * 60))
+    assert told == pytest.approx([72, 144], abs=0.5)
+
+
 # --- for every story -----------------------------------------------------------------------------
 
 TOKENS = ("", ACCOUNT, OTHER_ACCOUNT)
@@ -544,6 +588,9 @@ class Told:
         if change.phase is Phase.LASTS:
             assert key in self.began_at
             repeat = timedelta(minutes=story.rules.repeat_minutes)
+            if change.kind in PATIENT:
+                lasted = self.told_at[key] - self.began_at[key]
+                repeat = max(repeat, min(lasted, timedelta(days=1)))
             assert story.now - self.told_at[key] >= repeat, "repeated too soon"
             self.told_at[key] = story.now
             return

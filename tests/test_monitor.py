@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -23,8 +24,10 @@ from stocksync.store import Store
 from stocksync.verdict import Limits
 from tests.outbox import ACCOUNT, OTHER_ACCOUNT, Outbox, account
 from tests.settling import DONE, REFUSED, claim, settle
+from tests.test_query_plans import pages_in
 
 LIMITS = Limits(max_pending=1000)
+NOW = datetime(2026, 3, 2, 6, 30, tzinfo=UTC)
 BEGAN, LASTS, ENDED, HAPPENED = Phase.BEGAN, Phase.LASTS, Phase.ENDED, Phase.HAPPENED
 
 
@@ -38,6 +41,14 @@ async def other_database(dsn: str) -> AsyncIterator[Database]:
     """Another daemon's."""
     async with Database(url=dsn) as database:
         yield database
+
+
+@pytest.fixture
+async def another(dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """Somebody who locks tables."""
+    connection = await asyncpg.connect(dsn)
+    yield connection
+    await connection.close()
 
 
 def monitor(database: Database, **settings: Any) -> Monitor:  # noqa: ANN401 - the monitor's own
@@ -684,3 +695,120 @@ async def test_a_turn_says_what_it_saw_and_notes_what_waited_in_its_minute(
     assert row is not None
     assert (row["due_rows"], row["found"], row["repaired"]) == (4, 2, 1)
     assert row["oldest_due_seconds"] == pytest.approx(60, abs=30)
+
+
+# --- what it costs -------------------------------------------------------------------------------
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+QUESTIONS = {
+    "waiting": ("6",),
+    "monitor_stale": ("6", f"'{{{ACCOUNT},{OTHER_ACCOUNT},{account(3)}}}'", "100"),
+    "monitor_behind": ("'{outage}'", "'{\"\"}'", "ARRAY[now()]"),
+}
+# As if memory were short, and other processes cost nothing.
+SHORT_OF_MEMORY = (
+    "SET LOCAL work_mem = '64kB'",
+    "SET LOCAL min_parallel_table_scan_size = 0",
+    "SET LOCAL min_parallel_index_scan_size = 0",
+    "SET LOCAL parallel_setup_cost = 0",
+    "SET LOCAL parallel_tuple_cost = 0",
+)
+
+
+@pytest.mark.parametrize("begun_by", ["by_index", "monitor_begin"])
+@pytest.mark.parametrize("question", QUESTIONS)
+async def test_a_queue_that_is_stale_is_read_once_by_one_process_without_a_sort(
+    database: Database, outbox: Outbox, question: str, begun_by: str
+) -> None:
+    run = outbox.connection.execute
+    await run("ALTER TABLE pending_stock_operations SET (autovacuum_enabled = off)")
+    # The rows of three accounts lie beside each other.
+    await run(
+        "INSERT INTO pending_stock_operations"
+        " (token_id, order_id, sku, quantity, created_at, next_retry_at)"
+        " SELECT '0a1b2c3d-0000-4000-8000-00000000000' || 1 + n % 3, 'order-' || n, 'A', 1, at, at"
+        " FROM generate_series(1, 15000) n, (SELECT now() - interval '7 hours' AS at) past"
+    )
+    await run("VACUUM ANALYZE pending_stock_operations")
+    pages = await outbox.connection.fetchval(
+        "SELECT (sum(pg_relation_size(name::regclass)) / 8192)::int FROM unnest(ARRAY["
+        " 'pending_stock_operations', 'pending_stock_operations_due']) name"
+    )
+    asked = f"EXPLAIN (ANALYZE, BUFFERS) {database.query(question)}"
+    for number, argument in enumerate(QUESTIONS[question], 1):
+        asked = asked.replace(f"${number}", argument)
+    async with database.connection() as connection, connection.transaction():
+        for setting in SHORT_OF_MEMORY:
+            await connection.execute(setting)
+        await connection.execute(database.query(begun_by))
+        lines = await connection.fetch(asked)
+    plan = "\n".join(line[0] for line in lines)
+    assert "Gather" not in plan
+    assert "temp " not in plan
+    assert pages_in(lines) <= 1.2 * pages + 50
+
+
+async def test_examples_of_stale_rows_are_looked_for_in_a_sample_and_the_count_is_of_all(
+    database: Database, outbox: Outbox, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stocksync.monitor.measuring.SAMPLE_ROWS", 3)
+    await outbox.insert_orders(40)
+    await outbox.insert_orders(20, token_id=OTHER_ACCOUNT)
+    await pass_time(outbox, 7 * 60)
+    # Due again later than anything else: found by its error.
+    retried = await outbox.insert("retried")
+    await outbox.connection.execute(
+        "UPDATE pending_stock_operations SET attempts = 1, error_message = '500',"
+        " next_retry_at = now() + interval '1 hour', created_at = now() - interval '9 hours'"
+        " WHERE id = $1",
+        retried,
+    )
+    await monitor(database).run()
+    [facts] = [each for each in await told.facts() if "examples" in each]
+    assert facts["count"] == 61
+    assert facts["examples"][0]["operation_id"] == str(retried)
+    assert {each["token_id"] for each in facts["examples"][1:]} <= {ACCOUNT, OTHER_ACCOUNT}
+    assert len(facts["examples"]) == 5
+
+
+async def test_however_many_read_long_a_claim_and_a_settlement_find_connections_free(
+    dsn: str, outbox: Outbox, another: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    await outbox.insert()
+    async with Database(url=dsn, max_connections=3) as database:
+        store, operations = Store(database=database, by="a test"), Operations(database=database)
+        async with another.transaction():
+            # What a look at the numbers reads, and a claim and a settlement do not.
+            await another.execute("LOCK TABLE stock_sync_minutes")
+            readers = [
+                asyncio.create_task(read)
+                for read in (
+                    monitor(database).run(),
+                    monitor(database).report(NOW, NOW),
+                    operations.status(limits=LIMITS),
+                    operations.status(limits=LIMITS),
+                )
+            ]
+            async with asyncio.timeout(30):
+                while not await outbox.connection.fetchval(WAITING):
+                    await asyncio.sleep(0.01)
+            async with asyncio.timeout(5):
+                await settle(store, await claim(store), DONE)
+        await asyncio.gather(*readers)
+    assert await outbox.statuses() == {"completed": 1}
+
+
+async def test_a_look_at_a_long_queue_may_take_longer_than_the_statements_of_a_push(
+    dsn: str, outbox: Outbox, another: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    await outbox.insert()
+    late = f"{WAITING} AND clock_timestamp() - query_start > interval '1 second'"
+    async with Database(url=dsn, command_seconds=0.5) as database:
+        async with another.transaction():
+            await another.execute("LOCK TABLE pending_stock_operations")
+            turn = asyncio.create_task(monitor(database).run())
+            async with asyncio.timeout(30):
+                while not await outbox.connection.fetchval(late):
+                    assert not turn.done()
+                    await asyncio.sleep(0.01)
+        assert (await turn)["pending"] == 1

@@ -456,7 +456,7 @@ async def test_a_look_at_the_numbers_costs_nothing_for_what_is_done(
     run = outbox.connection.execute
     await run("ALTER TABLE pending_stock_operations SET (autovacuum_enabled = off)")
     questions: dict[str, tuple[int, ...]] = {
-        "status": (6,), "rates": (30,), "errors": (), "waiting": (),
+        "status": (), "rates": (30,), "errors": (), "waiting": (6,),
     }  # fmt: skip
     touched: list[int] = []
     for orders in (300, 3000):

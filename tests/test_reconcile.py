@@ -8,13 +8,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from stocksync.database import Database
-from stocksync.demo.microservice.faults import Effect, Fault, Matches
+from stocksync.demo.microservice.faults import Delivery, Effect, Fault, Matches
+from stocksync.gateway import Health
 from stocksync.model import ServiceUnavailable
 from stocksync.operations import Operations
 from stocksync.reconcile import Act, EndedEarly
-from stocksync.reconcile.comparison import CHUNK, FALSE_IN_A_ROW
+from stocksync.reconcile.comparison import CHUNK, FALSE_IN_A_ROW, MOST_DOUBTED
 from stocksync.reconcile.reconcile import VERIFY_LIMIT
 from stocksync.reconcile.windows import shares, windows
 from tests.daemons import running_daemon
@@ -22,6 +24,7 @@ from tests.outbox import Outbox
 from tests.reconciling import Sides, both_sides
 from tests.relaying import running_relay, until, until_all, until_async
 from tests.service import OTHER_TOKEN_ID, TOKEN_ID, running_stand_in
+from tests.test_monitor import monitor
 from tests.test_query_plans import pages
 
 FLAGS = "technical_flags"
@@ -389,21 +392,96 @@ async def test_it_ends_where_the_service_goes_away_and_says_after_how_many(sides
     assert ended.value.report.not_reached == 10
 
 
-@pytest.mark.parametrize("count", [FALSE_IN_A_ROW, CHUNK + FALSE_IN_A_ROW])
-async def test_a_service_that_says_false_of_everything_is_not_believed(
-    sides: Sides, count: int
-) -> None:
-    orders = [f"order-{n}" for n in range(count)]
+async def lose(sides: Sides, count: int) -> list[str]:
+    """Orders that are settled, and a service that lost the flags of all of them."""
+    orders = [f"order-{n:04}" for n in range(count)]
     await sides.settle(*orders)
     sides.flip(*orders)
+    return orders
+
+
+UNWELL = {
+    "it lost its database": Effect(status=200, content={"database": "disconnected"}),
+    "a proxy answers": Effect(status=503, content="Service Unavailable"),
+    "nobody answers": Effect(delivery=Delivery.RESET),
+}
+
+
+@pytest.mark.parametrize("effect", UNWELL.values(), ids=UNWELL)
+@pytest.mark.parametrize("count", [FALSE_IN_A_ROW, CHUNK + FALSE_IN_A_ROW])
+async def test_a_service_that_says_false_of_everything_and_is_not_well_is_not_believed(
+    sides: Sides, count: int, effect: Effect
+) -> None:
+    await lose(sides, count)
     before = await sides.dump()
-    with pytest.raises(EndedEarly, match="not believed") as ended:
+    sides.stand_in.inject(Fault(effect=effect, matches=Matches(route="health")))
+    with pytest.raises(EndedEarly, match=r"not believed.*/health") as ended:
         await sides.run(batch_size=count)
     assert ended.value.report.found == 0
     assert await sides.dump() == before
     # It lost its flags, really. As soon as one of them is true, the others are repaired.
     await sides.settle("fresh")
     assert (await sides.run(batch_size=count + 1)).repaired == count
+
+
+async def test_flags_that_become_true_while_the_service_is_asked_again_were_made_up(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = await lose(sides, FALSE_IN_A_ROW)
+    before = await sides.dump()
+
+    async def recovers() -> Health:
+        sides.flip(*orders)
+        return await sides.gateway.health()
+
+    monkeypatch.setattr(sides, "health", recovers)
+    with pytest.raises(EndedEarly, match="asked again"):
+        await sides.run()
+    assert await sides.dump() == before
+    assert (await sides.run()).found == 0
+
+
+async def test_flags_that_a_healthy_service_lost_are_repaired_and_told_in_one_message(
+    sides: Sides,
+) -> None:
+    orders = await lose(sides, FALSE_IN_A_ROW)
+    with capture_logs() as lines:
+        assert (await sides.run()).repaired == len(orders)
+    [lost] = [line for line in lines if line["event"] == "reconcile.flags_lost"]
+    assert (lost["orders"], lost["health"]) == (len(orders), "database connected")
+    await monitor(sides.database).run()
+    facts = json.loads(
+        await sides.outbox.connection.fetchval(
+            "SELECT facts FROM stock_sync_changes WHERE kind = 'discrepancies'"
+        )
+    )
+    assert (facts["found"], facts["repaired"]) == (len(orders), len(orders))
+    await sides.push_all()
+    assert all(sides.flag(order_id) for order_id in orders)
+
+
+@pytest.mark.parametrize("most_doubted", [MOST_DOUBTED, CHUNK])
+async def test_of_very_many_lost_flags_a_batch_is_repaired_until_these_are_true(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch, most_doubted: int
+) -> None:
+    monkeypatch.setattr("stocksync.reconcile.comparison.MOST_DOUBTED", most_doubted)
+    count = CHUNK + 30
+    await lose(sides, count)
+    with pytest.raises(EndedEarly, match="lost its flags") as ended:
+        await sides.reconcile(batch_size=10).sweep()
+    report = ended.value.report
+    assert (report.repaired, report.not_reached) == (10, count - 10)
+    await sides.push_all()
+    assert (await sides.reconcile(batch_size=10).sweep()).repaired == count - 10
+
+
+async def test_a_report_counts_all_discrepancies_and_lists_the_first(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stocksync.reconcile.comparison.MOST_LISTED", 2)
+    await lose(sides, 5)
+    report = await sides.reconcile().sweep()
+    assert (report.found, report.repaired, len(report.discrepancies)) == (5, 5, 2)
 
 
 @pytest.mark.parametrize(
@@ -477,6 +555,9 @@ async def test_never_more_than_three_flags_are_read_at_once(sides: Sides) -> Non
             flag = await sides.read_flag(token_id=token_id, order_id=order_id)
             reading -= 1
             return flag
+
+        async def health(self) -> Health:
+            return await sides.health()
 
     reconcile = sides.reconcile()
     reconcile._service = Counting()

@@ -16,11 +16,19 @@ from tests.outbox import ACCOUNT, OTHER_ACCOUNT, Outbox
 from tests.test_monitor import monitor
 
 UNTIL = datetime(2026, 3, 2, 6, 30, tzinfo=UTC)
+DAY = timedelta(days=1)
 
 
 @pytest.fixture
 def reporting(database: Database) -> Monitor:
     return monitor(database)
+
+
+@pytest.fixture
+async def other_database(dsn: str) -> AsyncIterator[Database]:
+    """Another daemon's."""
+    async with Database(url=dsn) as database:
+        yield database
 
 
 @pytest.fixture
@@ -88,7 +96,7 @@ async def test_a_report_is_of_the_24_hours_before_its_time(
         await completed(outbox, token_id, UNTIL - timedelta(hours=3), seconds)
     await completed(outbox, ACCOUNT, begun - timedelta(minutes=1), 5000)
 
-    change = await reporting.report(UNTIL)
+    change = await reporting.report(UNTIL, UNTIL)
     assert change is not None
     assert (change.kind, change.phase, change.at) == (Kind.DAILY_REPORT, Phase.HAPPENED, UNTIL)
     hours = change.facts.pop("hours")
@@ -113,7 +121,7 @@ async def test_a_report_is_of_the_24_hours_before_its_time(
 
 
 async def test_a_report_of_a_day_without_rows_says_so(reporting: Monitor) -> None:
-    change = await reporting.report(UNTIL)
+    change = await reporting.report(UNTIL, UNTIL)
     assert change is not None
     for name in ("first_try_share", "mean_retry_seconds", "slowest_account"):
         assert change.facts[name] is None
@@ -123,9 +131,9 @@ async def test_a_report_of_a_day_without_rows_says_so(reporting: Monitor) -> Non
 async def test_a_day_is_reported_once_whoever_has_the_turn_again(
     reporting: Monitor, database: Database, outbox: Outbox
 ) -> None:
-    assert await reporting.report(UNTIL) is not None
-    assert await monitor(database).report(UNTIL) is None
-    assert await monitor(database).report(UNTIL + timedelta(days=1)) is not None
+    assert await reporting.report(UNTIL, UNTIL) is not None
+    assert await monitor(database).report(UNTIL, UNTIL) is None
+    assert await monitor(database).report(UNTIL + DAY, UNTIL + DAY) is not None
     rows = await outbox.connection.fetch(
         "SELECT facts ->> 'day' AS day FROM stock_sync_changes WHERE kind = 'daily_report'"
     )
@@ -133,12 +141,18 @@ async def test_a_day_is_reported_once_whoever_has_the_turn_again(
 
 
 async def test_two_reports_at_once_are_one(
-    database: Database, outbox: Outbox, another: "asyncpg.Connection[asyncpg.Record]"
+    database: Database,
+    other_database: Database,
+    outbox: Outbox,
+    another: "asyncpg.Connection[asyncpg.Record]",
 ) -> None:
     async with another.transaction():
         # Both read, and neither can write yet.
         await another.execute("LOCK TABLE stock_sync_changes IN EXCLUSIVE MODE")
-        reports = [asyncio.create_task(monitor(database).report(UNTIL)) for _ in range(2)]
+        reports = [
+            asyncio.create_task(monitor(each).report(UNTIL, UNTIL))
+            for each in (database, other_database)
+        ]
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
         async with asyncio.timeout(30):
             while await outbox.connection.fetchval(waiting) < len(reports):
@@ -148,12 +162,32 @@ async def test_two_reports_at_once_are_one(
 
 
 @pytest.mark.parametrize(
+    ("late", "until"),
+    [
+        (timedelta(0), UNTIL),
+        (timedelta(hours=23, minutes=59), UNTIL),
+        (DAY, UNTIL + DAY),
+        (timedelta(days=3, hours=2), UNTIL + 3 * DAY),
+    ],
+)
+async def test_after_days_without_a_daemon_the_newest_day_is_reported_and_not_the_oldest(
+    reporting: Monitor, outbox: Outbox, late: timedelta, until: datetime
+) -> None:
+    await minute(outbox, until - timedelta(hours=1), rows_completed=7)
+    change = await reporting.report(UNTIL, UNTIL + late)
+    assert change is not None
+    assert (change.at, change.facts["rows_completed"]) == (until, 7)
+    assert change.facts["day"] == (until - DAY).date().isoformat()
+
+
+@pytest.mark.parametrize(
     ("hour", "day"), [(0, "2026-03-01"), (9, "2026-03-01"), (12, "2026-03-02"), (23, "2026-03-02")]
 )
 async def test_a_report_is_named_by_the_day_that_most_of_it_was(
     reporting: Monitor, hour: int, day: str
 ) -> None:
-    change = await reporting.report(datetime(2026, 3, 2, hour, 0, tzinfo=UTC))
+    until = datetime(2026, 3, 2, hour, 0, tzinfo=UTC)
+    change = await reporting.report(until, until)
     assert change is not None
     assert change.facts["day"] == day
 
@@ -162,7 +196,7 @@ async def test_without_telegram_the_report_is_a_line_in_the_log(
     database: Database, outbox: Outbox
 ) -> None:
     with capture_logs() as events:
-        await monitor(database, is_telling=False).report(UNTIL)
+        await monitor(database, is_telling=False).report(UNTIL, UNTIL)
     [line] = [each for each in events if each["event"] == "monitor.noticed"]
     assert (line["kind"], line["day"], line["log_level"]) == ("daily_report", "2026-03-01", "info")
     assert "hours" not in line

@@ -10,6 +10,11 @@ from stocksync.changes import Kind
 PAUSE = "pause"
 """The kind of a condition that explains and is never told: somebody wished for it."""
 EXPLAINING = (Kind.OUTAGE, Kind.PARKED, PAUSE)
+PATIENT = (Kind.PARKED, Kind.STALE, Kind.FAILURE_RATE)
+"""These can last for weeks, until somebody finds the time: each is told again when it has lasted
+twice as long as when it was told last."""
+LONGEST_DISTANCE = timedelta(days=1)
+"""Between two repeats of these, unless the setting says more."""
 SERVICE = ""
 """In place of an account: the service, and so everything."""
 
@@ -130,8 +135,13 @@ class Rules:
 
     def is_to_repeat(self, condition: Condition, now: datetime) -> bool:
         """It was told, and long enough ago."""
-        repeat = timedelta(minutes=self.repeat_minutes)
-        return condition.told_at is not None and now - condition.told_at >= repeat
+        if condition.told_at is None:
+            return False
+        distance = timedelta(minutes=self.repeat_minutes)
+        if condition.kind in PATIENT:
+            lasted = condition.told_at - condition.since
+            distance = max(distance, min(lasted, LONGEST_DISTANCE))
+        return now - condition.told_at >= distance
 
 
 def failure_rate(minutes: Iterable[Minute]) -> float | None:

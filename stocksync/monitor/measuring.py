@@ -1,6 +1,7 @@
 """Measuring: all that a turn reads of the database, under the lock that makes it the only one."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,11 +10,15 @@ from stocksync.changes import Kind
 from stocksync.conditions import PAUSE, Circuit, Condition, Key, Measured, Minute, Turned
 from stocksync.database import Connection, Database, Record
 from stocksync.monitor.happenings import Event
+from stocksync.operations import LOOK_SECONDS
 from stocksync.verdict import Standing, Verdict
 from stocksync.verdict.judging import SHORTEST_STANDSTILL_SECONDS
 
 # Events other than circuits' that a turn takes at most; the next one takes the rest.
 MOST_EVENTS = 50_000
+# Among which examples of stale rows are looked for: enough for a message, however many there are.
+MOST_STALE_ACCOUNTS = 100
+SAMPLE_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +52,19 @@ async def take(connection: Connection, database: Database, standing: Standing) -
         [kind for kind, _ in keys],
         [token_id for _, token_id in keys],
         list(keys.values()),
+        timeout=LOOK_SECONDS,
     )
     minutes = await connection.fetch(
         database.query("monitor_minutes"), standing.limits.failure_rate_window_minutes
     )
-    stale = await connection.fetch(database.query("monitor_stale"), standing.limits.stale_hours)
     numbers = standing.numbers
+    stale = Counter(numbers.stale_accounts)
+    examples = await connection.fetch(
+        database.query("monitor_stale"),
+        standing.limits.stale_hours,
+        [token_id for token_id, _ in stale.most_common(MOST_STALE_ACCOUNTS)],
+        SAMPLE_ROWS if stale else 0,
+    )
     settled_at = numbers.last_completed_at
     return Taken(
         memory=memory,
@@ -68,8 +80,8 @@ async def take(connection: Connection, database: Database, standing: Standing) -
             due_rows=numbers.due_rows,
             oldest_due_seconds=numbers.oldest_due_seconds,
             backlog_seconds=numbers.backlog_seconds,
-            stale={row["token_id"]: row["row_count"] for row in stale},
-            stale_examples=tuple(_example(row) for row in stale),
+            stale=stale,
+            stale_examples=tuple(_example(row) for row in examples),
             minutes=tuple(Minute(**row) for row in minutes),
             error=numbers.retry_error,
             stalled=_stalled(standing),

@@ -18,6 +18,7 @@ log = get_logger()
 
 # A look at every row of a large table, once a day.
 REPORT_SECONDS = 120.0
+DAY = timedelta(days=1)
 # What the log has no use for.
 UNLOGGED = ("operation_ids", "hours", "examples", "errors")
 
@@ -63,7 +64,7 @@ class Monitor:
         """One turn; what it saw, in JSON's types. Two at once, by mistake, follow each other."""
         standing = await self._operations.status(limits=self._limits)
         async with (
-            self._database.connection() as connection,
+            self._database.reading() as connection,
             # What the daemons add to the minutes meanwhile is no conflict.
             connection.transaction(isolation="read_committed"),
         ):
@@ -77,12 +78,17 @@ class Monitor:
             "changes": len(changes),
         }
 
-    async def report(self, until: datetime) -> Change | None:
-        """The daily report of the 24 hours before; None: that day was reported already."""
+    async def report(self, due_at: datetime, started_at: datetime) -> Change | None:
+        """The daily report of the 24 hours before it was due; None: that day was reported already.
+
+        `started_at`: when the turn began. That may be days later; of the days that nobody was there
+        to report, the newest is told.
+        """
+        until = due_at + (started_at - due_at) // DAY * DAY
         # Of the date that most of it was.
         day = (until - timedelta(hours=12)).date().isoformat()
         async with (
-            self._database.connection() as connection,
+            self._database.reading() as connection,
             connection.transaction(isolation="read_committed"),
         ):
             hours = await connection.fetch(self._database.query("report_hours"), until)

@@ -1,7 +1,7 @@
 """Operations: what people ask about them, and what they do to them by hand."""
 
 from stocksync.operations.bulk import Bulk, Failed, Share
-from stocksync.operations.operations import Operations
+from stocksync.operations.operations import LOOK_SECONDS, Operations
 from stocksync.operations.told import (
     Attempt,
     LogEntry,
@@ -15,6 +15,7 @@ from stocksync.operations.told import (
 )
 
 __all__ = [
+    "LOOK_SECONDS",
     "Attempt",
     "Bulk",
     "Failed",

@@ -1,5 +1,6 @@
 """Comparison: one run's: look how orders stand, read their flags, act on what differs."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,14 +8,19 @@ from datetime import datetime
 from stocksync.database import Database
 from stocksync.model import ServiceUnavailable
 from stocksync.reconcile.reading import Key, Reading
-from stocksync.reconcile.report import Act, Discrepancy, EndedEarly, Report
+from stocksync.reconcile.report import MOST_LISTED, Act, Discrepancy, EndedEarly, Report
+from stocksync.telemetry import get_logger
+
+log = get_logger()
 
 CHUNK = 60
 """Orders between two looks into the database: a fraction of a second of reading."""
 FALSE_IN_A_ROW = 25
-"""Flags that should be true and are false, while none at all was true: nothing is concluded from
-such a service. It made up false flags before (MICROSERVICE.md). One flag that is true, of any order
-pushed since, and it is believed again."""
+"""Flags that should be true and are false, while none at all was true. The service may have lost
+them; or it makes them up, as its list of orders does without a database (MICROSERVICE.md). It is
+asked once more before anything is concluded."""
+READ_AGAIN = 10
+"""Of these flags, then."""
 MOST_DOUBTED = 1000
 
 
@@ -49,6 +55,7 @@ class _Read:
 class Comparison:
     """Compares orders, and counts. A dry run changes nothing and says what would have been done.
 
+    `most_lost`: so many orders are repaired at once when the service seems to have lost all flags.
     `told` hears of the progress: orders checked, discrepancies found.
     """
 
@@ -58,6 +65,7 @@ class Comparison:
         database: Database,
         reading: Reading,
         threshold_hours: int,
+        most_lost: int,
         by: str,
         is_dry_run: bool = False,
         told: Callable[[int, int], None] = lambda *_: None,
@@ -65,13 +73,15 @@ class Comparison:
         self._database = database
         self._reading = reading
         self._threshold_hours = threshold_hours
+        self._most_lost = most_lost
         self._by = by
         self._is_dry_run = is_dry_run
         self._told = told
         self._checked = 0
         self._skipped = 0
         self._not_reached = 0
-        self._found: list[Discrepancy] = []
+        self._acts: Counter[Act] = Counter()
+        self._listed: list[Discrepancy] = []
         self._doubted: dict[Key, _Read] = {}
         self._is_believed = False
 
@@ -90,6 +100,8 @@ class Comparison:
             except ServiceUnavailable as error:
                 self._not_reached += len(orders) - first
                 raise EndedEarly(str(error), self._report()) from error
+            if len(self._doubted) >= MOST_DOUBTED:
+                await self._weigh_doubts(unread=len(orders[first + CHUNK :]))
 
     def leave_out(self, orders: int) -> None:
         """Count orders that are not read."""
@@ -97,14 +109,44 @@ class Comparison:
 
     async def end(self) -> Report:
         """Act on what was held back, and give the report. Raises EndedEarly."""
-        missing = sum(read.look.wanted for read in self._doubted.values())
-        if missing >= FALSE_IN_A_ROW:
+        await self._weigh_doubts()
+        return self._report()
+
+    async def _weigh_doubts(self, *, unread: int | None = None) -> None:
+        """Act on what was held back; when all flags seem to be lost, on a part of it.
+
+        `unread`: so many orders at least are still to be read; None: all were.
+        """
+        missing = [key for key, read in self._doubted.items() if read.look.wanted]
+        if len(missing) < FALSE_IN_A_ROW:
+            await self._act()
+            return
+        self._not_reached += unread or 0
+        await self._make_sure(missing)
+        rest = missing[self._most_lost :]
+        for key in rest:
+            del self._doubted[key]
+        self._not_reached += len(rest)
+        await self._act()
+        if rest or unread is not None:
             raise EndedEarly(
-                f"not believed: the service says false of all {missing} orders that should be true",
+                "the service lost its flags: some are pushed again, the others when these are true",
                 self._report(),
             )
-        await self._act()
-        return self._report()
+
+    async def _make_sure(self, missing: Sequence[Key]) -> None:
+        """Ask once more whether the service lost the flags of these; raises EndedEarly if not."""
+        of = f"the service says false of all {len(missing)} orders that should be true"
+        health = await self._reading.health()
+        if health.is_healthy is False:
+            raise EndedEarly(f"not believed: {of}; /health: {health.reason}", self._report())
+        try:
+            again = await self._reading.read(missing[:READ_AGAIN])
+        except ServiceUnavailable as error:
+            raise EndedEarly(f"not believed: {of}; then: {error}", self._report()) from error
+        if not again or any(again.values()):
+            raise EndedEarly(f"not believed: {of}, but not when asked again", self._report())
+        log.warning("reconcile.flags_lost", orders=len(missing), health=health.reason)
 
     async def _compare(self, orders: Sequence[Key]) -> None:
         held = await self._held_accounts()
@@ -115,7 +157,7 @@ class Comparison:
         await self._weigh(
             [_Read(look=look, found=flags[look.key]) for look in quiet if look.key in flags]
         )
-        self._told(self._checked, len(self._found))
+        self._told(self._checked, self._acts.total())
 
     async def _held_accounts(self) -> frozenset[str]:
         row = await self._database.fetchrow("reconcile_begin")
@@ -143,8 +185,6 @@ class Comparison:
         self._doubted |= {read.look.key: read for read in differing}
         if self._is_believed:
             await self._act()
-        elif len(self._doubted) >= MOST_DOUBTED:
-            await self.end()
 
     async def _act(self) -> None:
         doubted, self._doubted = list(self._doubted.values()), {}
@@ -195,8 +235,11 @@ class Comparison:
             self._skipped += 1
             return
         self._checked += 1
-        if act != "right":
-            self._found.append(
+        if act == "right":
+            return
+        self._acts[Act(act)] += 1
+        if len(self._listed) < MOST_LISTED:
+            self._listed.append(
                 Discrepancy(
                     token_id=token_id,
                     order_id=order_id,
@@ -212,5 +255,6 @@ class Comparison:
             checked=self._checked,
             skipped=self._skipped,
             not_reached=self._not_reached,
-            discrepancies=tuple(self._found),
+            acts=dict(self._acts),
+            discrepancies=tuple(self._listed),
         )

@@ -19,11 +19,26 @@ UNREADABLE_OF_AN_ACCOUNT = 2
 """So many, and the account is misconfigured rather than its orders odd."""
 
 
+class HealthSaid(Protocol):
+    """What `GET /health` gave (`gateway.Health`)."""
+
+    @property
+    def is_healthy(self) -> bool | None:
+        """False: an unhealthy answer, or none; None: it says nothing."""
+
+    @property
+    def reason(self) -> str:
+        """Short, fit for a person."""
+
+
 class FlagReader(Protocol):
     """The service, as far as this room knows it."""
 
     async def read_flag(self, *, token_id: str, order_id: str) -> bool:
         """Read the flag that the service holds; ServiceUnavailable: not to be believed."""
+
+    async def health(self) -> HealthSaid:
+        """Ask it how it is; whatever it does or does not, there is an answer."""
 
 
 class Reading:
@@ -57,6 +72,11 @@ class Reading:
                     await self._blame(order, error, flags, orders)
             waiting = deque(order for order in waiting if not self.is_passed_over(order[0]))
         return flags
+
+    async def health(self) -> HealthSaid:
+        """How the service says that it is."""
+        async with self._slots:
+            return await self._service.health()
 
     async def _until_failure(
         self, waiting: deque[Key], flags: dict[Key, bool]

@@ -178,6 +178,7 @@ class Reconcile:
             database=self._database,
             reading=Reading(service=self._service, slots=self._slots),
             threshold_hours=self._threshold_hours,
+            most_lost=self._batch_size,
             by=by or self._by,
             is_dry_run=is_dry_run,
             told=told,

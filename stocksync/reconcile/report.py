@@ -1,12 +1,15 @@
 """Report: what a comparison of both sides came to."""
 
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from stocksync.model import ServiceUnavailable
+
+MOST_LISTED = 10_000
+"""Discrepancies that a report lists one by one: more than anybody reads. All are counted."""
 
 
 class Act(StrEnum):
@@ -44,31 +47,30 @@ class Report:
     """Not compared: not settled, changed meanwhile, account parked or paused, or unreadable."""
     not_reached: int = 0
     """More than a run reads, or the run ended before; of very many, those of a sample."""
+    acts: Mapping[Act, int] = field(default_factory=dict)
+    """Discrepancies, by what they led to."""
     discrepancies: tuple[Discrepancy, ...] = ()
+    """The first MOST_LISTED of them."""
 
     @property
     def found(self) -> int:
         """Discrepancies."""
-        return len(self.discrepancies)
+        return sum(self.acts.values())
 
     @property
     def repaired(self) -> int:
         """Of these."""
-        return self._acts[Act.REPAIRED]
+        return self.acts.get(Act.REPAIRED, 0)
 
     @property
     def left(self) -> int:
         """Of these."""
-        return self._acts[Act.LEFT]
+        return self.acts.get(Act.LEFT, 0)
 
     @property
     def given_up(self) -> int:
         """Of these."""
-        return self._acts[Act.GIVEN_UP]
-
-    @property
-    def _acts(self) -> Counter[Act]:
-        return Counter(each.act for each in self.discrepancies)
+        return self.acts.get(Act.GIVEN_UP, 0)
 
     def as_result(self) -> dict[str, Any]:
         """The counts, as a timer keeps them."""

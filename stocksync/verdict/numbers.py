@@ -1,6 +1,6 @@
 """Numbers: how much waits, flows and fails, at one moment; and the limits of what is usual."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 # A failure rate of fewer pushes than these says nothing.
@@ -31,6 +31,8 @@ class Numbers:
     cancelled: int | None
     stale: int
     """Pending and in flight, older than the limit, and tried or due since they were inserted."""
+    stale_accounts: dict[str, int] = field(default_factory=dict)
+    """Of these, by account."""
     due_rows: int
     """That may be claimed: pending rows whose time has come, and rows whose lease ran out."""
     due_orders: int

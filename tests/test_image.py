@@ -37,6 +37,13 @@ def test_what_is_copied_in_exists_and_is_let_in() -> None:
     assert all((CHECKOUT / name).exists() for name in copied)
 
 
+def test_what_may_hold_secrets_stays_out_wherever_it_lies() -> None:
+    rules = (CHECKOUT / ".dockerignore").read_text().splitlines()
+    last_let_in = max(number for number, rule in enumerate(rules) if rule.startswith("!"))
+    # The last rule that fits decides.
+    assert {"**/.*", "**/*.env", "**/__pycache__/"} <= set(rules[last_let_in:])
+
+
 def test_it_runs_as_a_user_that_is_provably_not_root() -> None:
     last_stage = RECIPE.rpartition("FROM ")[2]
     users = re.findall(r"^USER (\d+):(\d+)$", last_stage, flags=re.MULTILINE)

@@ -165,3 +165,12 @@ def test_only_notify_imports_aiogram() -> None:
         "sys.exit('aiogram' in sys.modules or 'matplotlib' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+async def test_a_misspelt_setting_that_made_a_unit_fail_does_not_keep_that_from_being_told(
+    api: BotApi,
+) -> None:
+    misspelt = {"CONCURENCY": "8"}
+    ended = await run("notify", "--failed", "stocksync.service", **bot(api), **misspelt)
+    assert ended.returncode == 0, ended.stderr
+    assert "stocksync.service" in api.texts()[0]

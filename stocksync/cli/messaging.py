@@ -19,7 +19,9 @@ from stocksync.telegram import Telegram, TelegramError
 
 async def notify(arguments: Namespace) -> None:
     """Send a message to the critical chats; neither database nor daemon has to be there."""
-    group = settings.load(settings.Telegram, env_file=arguments.env_file)[settings.Telegram]
+    # A misspelt name may be the very reason why a unit failed, which is to be told.
+    loaded = settings.load(settings.Telegram, env_file=arguments.env_file, may_have_unknown=True)
+    group = loaded[settings.Telegram]
     # What goes wrong is said once, by the command itself.
     telemetry.configure("error")
     telegram = open_telegram(group)

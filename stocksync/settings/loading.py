@@ -32,16 +32,20 @@ def load(
     *groups: type[Group],
     env_file: Path | None = None,
     environ: Mapping[str, str] | None = None,
+    may_have_unknown: bool = False,
 ) -> Loaded:
     """Return the groups that a command needs.
 
     `env_file` is what the user named with --env-file; `environ` stands for os.environ.
-    SettingsError: all that is wrong with these groups, and every unknown STOCK_SYNC_ name.
+    SettingsError: all that is wrong with these groups, and, unless it `may_have_unknown`, every
+    unknown STOCK_SYNC_ name.
     """
     known = {name for group in Group.__subclasses__() for name in group.names().values()}
-    found, problems = look(
+    found, problems, unknown = look(
         known, environ=os.environ if environ is None else environ, env_file=env_file
     )
+    if not may_have_unknown:
+        problems += unknown
     loaded: list[Group] = []
     for group in groups:
         values = {

@@ -30,12 +30,14 @@ class Found(NamedTuple):
 
 def look(
     known: AbstractSet[str], *, environ: Mapping[str, str], env_file: Path | None
-) -> tuple[dict[str, Found], list[str]]:
+) -> tuple[dict[str, Found], list[str], list[str]]:
     """Return each known name that has a value, from the first place that has one, and the problems.
 
-    A problem is a place that cannot be read, or a name with our prefix that is not known.
+    These are places that cannot be read, and, apart from them, names with our prefix that are not
+    known.
     """
     problems: list[str] = []
+    unknown: list[str] = []
     places = {
         "": environ,
         " in $CREDENTIALS_DIRECTORY": _credentials(environ, problems),
@@ -48,7 +50,7 @@ def look(
             for name, value in named_values.items()
             if value.strip()
         }
-        problems += [
+        unknown += [
             f"{by_name[name].spelt}: is unknown; the nearest known name is {_nearest(name, known)}"
             for name in sorted(by_name)
             if name.startswith(PREFIX) and name not in known
@@ -58,7 +60,7 @@ def look(
                 if spelling in by_name:
                     found[name] = by_name[spelling]
                     break
-    return found, problems
+    return found, problems, unknown
 
 
 def _credentials(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:

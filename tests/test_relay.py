@@ -17,7 +17,7 @@ from stocksync.store import Store
 from tests.outbox import Outbox
 from tests.relaying import running_relay, until, until_all, until_async
 from tests.service import OTHER_TOKEN_ID, TOKEN_ID, running_stand_in
-from tests.settling import claim, settlement
+from tests.settling import DONE, TIMEOUT, claim, settlement
 
 # Order ids that break clients (the microservice decodes, routes and echoes them in its own ways).
 ODD_ORDER_IDS = [
@@ -285,6 +285,28 @@ async def test_an_outcome_that_cannot_be_written_does_not_hold_up_the_others(
     await settling.settle()
     assert len(settling) == 0
     assert await outbox.statuses() == {"pending": 2, "processing": 1}
+
+
+async def test_a_lost_push_that_ends_beside_a_newer_one_of_its_order_does_not_hide_it(
+    store: Store, outbox: Outbox
+) -> None:
+    row_id = await outbox.insert()
+    settling = Settling(
+        store=store,
+        line=Line(on_half_empty=lambda: None),
+        on_settled=nobody_listens,
+        meter=Uncounted(),
+    )
+    [lost] = await claim(store)
+    await outbox.expire_leases()
+    await store.rescue()
+    [newer] = await claim(store)
+    settling.add(settlement(newer), DONE)
+    settling.add(settlement(lost, TIMEOUT), TIMEOUT)
+    while len(settling):
+        await settling.settle()
+    assert await outbox.statuses() == {"completed": 1}
+    assert await outbox.actions(row_id) == ["lease_expired", "completed"]
 
 
 async def test_a_silent_listener_is_noticed_and_replaced(

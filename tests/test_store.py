@@ -388,6 +388,18 @@ async def test_a_renewed_lease_outlives_its_first_end(store: Store, outbox: Outb
     assert {row["lease_until"] - first > timedelta(seconds=90) for row in rows} == {True}
 
 
+async def test_a_renewal_tells_a_lost_claim_from_a_newer_one_of_the_same_order(
+    store: Store, outbox: Outbox
+) -> None:
+    await outbox.insert()
+    lost = await claim(store)
+    await outbox.expire_leases()
+    await store.rescue()
+    newer = await claim(store)
+    assert await store.renew(lost + newer, lease_seconds=60) == newer
+    assert await store.renew(newer + lost, lease_seconds=60) == newer
+
+
 async def test_an_order_that_somebody_else_holds_waits_and_the_others_do_not(
     store: Store, outbox: Outbox
 ) -> None:

@@ -93,7 +93,7 @@ class Settling:
     async def settle(self) -> bool:
         """Settle a batch. What the database cannot take now stays here; True: locked rows do."""
         async with self._one_at_a_time:
-            batch = self._outcomes[:SETTLE_LIMIT]
+            batch = self._batch()
             if not batch:
                 return False
             began_at = time.monotonic()
@@ -136,6 +136,19 @@ class Settling:
     def held(self) -> list[Push]:
         """What waits to be written: its leases have to be kept alive."""
         return [settlement.push for settlement, _ in self._outcomes]
+
+    def _batch(self) -> list[tuple[Settlement, Seen | None]]:
+        """The first ones, each order once: the statement finds a row's claim by the row's id.
+
+        A claim that was lost while its push was in flight may end beside a newer one of its order.
+        """
+        orders: set[tuple[str, str]] = set()
+        for n, (settlement, _) in enumerate(self._outcomes[:SETTLE_LIMIT]):
+            order = settlement.push.token_id, settlement.push.order_id
+            if order in orders:
+                return self._outcomes[:n]
+            orders.add(order)
+        return self._outcomes[:SETTLE_LIMIT]
 
     async def _write(self, batch: list[Settlement]) -> Settled:
         try:

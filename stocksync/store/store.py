@@ -112,8 +112,8 @@ class Store:
     async def renew(self, pushes: Sequence[Push], *, lease_seconds: float) -> list[Push]:
         """Lengthen the leases of waiting pushes; gives those that are still held."""
         rows = await self._database.fetch("renew", *_held(pushes), float(lease_seconds))
-        held = {(row["token_id"], row["order_id"]) for row in rows}
-        return [p for p in pushes if (p.token_id, p.order_id) in held]
+        held = {(row["token_id"], row["order_id"], row["claim_token"]) for row in rows}
+        return [p for p in pushes if (p.token_id, p.order_id, p.claim_token) in held]
 
     async def rescue(self) -> Rescued:
         """Make rows and orders with an expired lease pending again, their orders ambiguous."""

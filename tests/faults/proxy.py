@@ -25,15 +25,14 @@ class Link:
         self.proxy = proxy
         self.client_gone_at: float | None = None
         """When the client closed its end, by the monotonic clock; None: it is there."""
+        self.opened_at = 0.0
+        """When the server was reached."""
+        self.heard_at = 0.0
+        """When the client last said something; it may be held back here since."""
         self.is_dead = False
         """Half-open for ever: it stays, and carries nothing any more."""
         self.legs: list[_Leg] = []
         self.pumps: list[asyncio.Task[None]] = []
-
-    @property
-    def is_open(self) -> bool:
-        """The server's end is there."""
-        return not all(leg.is_closed for leg in self.legs[1:])
 
     async def open(self, client: "_Leg") -> None:
         """Connect the server's leg, and carry bytes both ways."""
@@ -48,6 +47,7 @@ class Link:
         except OSError:
             client.reset()
             return
+        self.opened_at = time.monotonic()
         self.proxy.links_by_port[transport.get_extra_info("sockname")[1]] = self
         self.pumps += [
             asyncio.create_task(self._pump(client, server)),
@@ -94,6 +94,8 @@ class _Leg(asyncio.Protocol):
             self._link.pumps.append(asyncio.create_task(self._link.open(self)))
 
     def data_received(self, data: bytes) -> None:
+        if self._is_client:
+            self._link.heard_at = time.monotonic()
         self.arrived.put_nowait(data)
 
     def eof_received(self) -> bool:
@@ -102,10 +104,6 @@ class _Leg(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._ended()
-
-    @property
-    def is_closed(self) -> bool:
-        return self._transport is None or self._transport.is_closing()
 
     def _ended(self) -> None:
         if self._is_client and self._link.client_gone_at is None:
@@ -194,12 +192,6 @@ class Proxy:
         links, self._links = self._links, []
         for link in links:
             link.is_dead = True
-
-    def count_clients_as_gone(self, *, since: float) -> None:
-        """Those that are connected now were out of action from then on, by the monotonic clock."""
-        for link in self._links:
-            if link.client_gone_at is None:
-                link.client_gone_at = since
 
     async def flow(self) -> None:
         """Wait until bytes are carried."""

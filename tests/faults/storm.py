@@ -3,7 +3,6 @@
 import asyncio
 import random
 import signal
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
@@ -167,11 +166,8 @@ async def break_processes(world: World) -> None:
                 slot.start()
             case "stop":
                 world.figures["SIGSTOP"] += 1
-                stopped_at = time.monotonic()
                 slot.daemon.signal(signal.SIGSTOP)
                 await world.rest(0.5, 5)
-                if time.monotonic() - stopped_at > TIMEOUT_SECONDS:
-                    slot.service_way.count_clients_as_gone(since=stopped_at)
                 slot.daemon.signal(signal.SIGCONT)
             case "term":
                 world.figures["SIGTERM"] += 1

@@ -9,7 +9,7 @@ import pytest
 from stocksync.demo.microservice import Effect, Fault, Microservice
 from tests.faults.proxy import HOST, Proxy, proxy_to
 from tests.faults.watched import WatchedStandIn
-from tests.relaying import until
+from tests.relaying import PATIENCE_SECONDS, until
 from tests.service import SECRET, TOKEN_ID, USER_ID
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -125,5 +125,32 @@ async def test_two_calls_of_one_order_count_only_while_both_clients_wait(
         second.write(PATCH)
         await until(lambda: len(stand_in.record.seen) == 2)
         assert len(stand_in.record.overlaps) == 1
-        assert len(stand_in.record.overlaps_of_the_living()) == int(is_first_client_there)
+        living = stand_in.record.overlaps_of_the_living(patience_seconds=PATIENCE_SECONDS)
+        assert len(living) == int(is_first_client_there)
+        # Whoever waits no longer than that has given up, connected or not.
+        assert stand_in.record.overlaps_of_the_living(patience_seconds=0) == []
+    await stand_in.aclose()
+
+
+async def test_a_call_held_back_until_its_client_has_gone_is_nobodys(connect: Connect) -> None:
+    microservice = Microservice(secret=SECRET, accounts={TOKEN_ID: USER_ID})
+    stand_in = WatchedStandIn(microservice, service_seconds=0)
+    await stand_in.start()
+    async with proxy_to(urlsplit(stand_in.url).port or 0) as way:
+        stand_in.ways = [way]
+        _, early = await connect(way)
+        await until(lambda: len(way.links_by_port) == 1)
+        [link] = way.links_by_port.values()
+        way.freeze()
+        early.write(PATCH)
+        early.transport.close()
+        await until(lambda: link.client_gone_at is not None)
+        stand_in.inject(Fault(effect=Effect(hang_seconds=600)))
+        way.thaw()
+        await until(lambda: len(stand_in.record.seen) == 1)
+        _, late = await connect(way)
+        late.write(PATCH)
+        await until(lambda: len(stand_in.record.seen) == 2)
+        assert len(stand_in.record.overlaps) == 1
+        assert stand_in.record.overlaps_of_the_living(patience_seconds=PATIENCE_SECONDS) == []
     await stand_in.aclose()

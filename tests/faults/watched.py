@@ -19,15 +19,21 @@ _link_of_call: ContextVar[Link | None] = ContextVar("_link_of_call", default=Non
 
 @dataclass(frozen=True)
 class Seen:
-    """A PATCH, and the connection of the client that sent it."""
+    """A PATCH, the connection that it came by, and when its client had sent it."""
 
     received: Received
     link: Link | None
+    """None: it had ended before the PATCH was looked at."""
+    sent_at: float
 
-    def has_client(self, at: float) -> bool:
-        """Whether somebody was waiting for its answer then."""
-        gone_at = self.link.client_gone_at if self.link else None
-        return gone_at is None or gone_at > at
+    def has_client(self, at: float, *, patience_seconds: float) -> bool:
+        """Whether somebody was waiting for its answer then.
+
+        One who is stopped past its deadline keeps its connection, but waits no more.
+        """
+        if self.link is None or at > self.sent_at + patience_seconds:
+            return False
+        return self.link.client_gone_at is None or self.link.client_gone_at > at
 
 
 class WatchedRecord(Record):
@@ -40,15 +46,16 @@ class WatchedRecord(Record):
     @contextmanager
     def of(self, call: Call) -> Iterator[Received]:
         with super().of(call) as received:
-            self.seen.append(Seen(received, _link_of_call.get()))
+            link = _link_of_call.get()
+            self.seen.append(Seen(received, link, link.heard_at if link else 0.0))
             yield received
 
-    def overlaps_of_the_living(self) -> list[tuple[Received, Received]]:
+    def overlaps_of_the_living(self, *, patience_seconds: float) -> list[tuple[Received, Received]]:
         """Two PATCHes of one order at once, while both their clients waited for the answer.
 
-        A PATCH whose client has gone (killed, timed out, reset, stopped past its deadline) may run
-        on in the service, or arrive late: nobody can call it back. It is harmless, because its
-        order is ambiguous and will be verified.
+        A client waits `patience_seconds` for one. A PATCH whose client has gone (killed, timed out,
+        reset, stopped past its deadline) may run on in the service, or arrive late: nobody can call
+        it back. It is harmless, because its order is ambiguous and will be verified.
         """
         by_order: dict[tuple[str, str], list[Seen]] = {}
         for each in self.seen:
@@ -59,8 +66,10 @@ class WatchedRecord(Record):
             for n, one in enumerate(patches)
             for two in patches[n + 1 :]
             if (one.received.finished_at or float("inf")) > two.received.arrived_at
-            and one.has_client(two.received.arrived_at + GLANCE_SECONDS)
-            and two.has_client(two.received.arrived_at)
+            and one.has_client(
+                two.received.arrived_at + GLANCE_SECONDS, patience_seconds=patience_seconds
+            )
+            and two.has_client(two.received.arrived_at, patience_seconds=patience_seconds)
         ]
 
 
@@ -73,8 +82,12 @@ class WatchedStandIn(StandIn):
         self.ways: list[Proxy] = []
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        link = None
         if request.transport:
             port = request.transport.get_extra_info("peername")[1]
-            links = (way.links_by_port.get(port) for way in self.ways)
-            _link_of_call.set(next((link for link in links if link and link.is_open), None))
+            links = [way.links_by_port[port] for way in self.ways if port in way.links_by_port]
+            # Ports are used again, by another way perhaps: the newest is the one. It may be closed
+            # already: what a client sent before it went arrives nevertheless.
+            link = max(links, key=lambda link: link.opened_at)
+        _link_of_call.set(link)
         return await super()._serve(request)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,7 @@ from stocksync.store import Store
 from tests.outbox import Outbox
 from tests.relaying import running_relay, until, until_all, until_async
 from tests.service import OTHER_TOKEN_ID, TOKEN_ID, running_stand_in
-from tests.settling import DONE, TIMEOUT, claim, settlement
+from tests.settling import DONE, RETRY, TIMEOUT, claim, settlement
 
 # Order ids that break clients (the microservice decodes, routes and echoes them in its own ways).
 ODD_ORDER_IDS = [
@@ -307,6 +308,35 @@ async def test_a_lost_push_that_ends_beside_a_newer_one_of_its_order_does_not_hi
         await settling.settle()
     assert await outbox.statuses() == {"completed": 1}
     assert await outbox.actions(row_id) == ["lease_expired", "completed"]
+
+
+async def test_neither_a_failed_probe_nor_a_locked_row_counts_as_settled(
+    store: Store, outbox: Outbox
+) -> None:
+    """An account that is parked for weeks shall not hide that the others stand still."""
+    settling = Settling(
+        store=store,
+        line=Line(on_half_empty=lambda: None),
+        on_settled=nobody_listens,
+        meter=Uncounted(),
+    )
+    row_id = await outbox.insert()
+    [push] = await claim(store)
+    settling.add(settlement(replace(push, is_probe=True), RETRY), RETRY)
+    await settling.settle()
+    assert settling.settled_at is None
+
+    await outbox.make_due()
+    [push] = await claim(store)
+    settling.add(settlement(push), DONE)
+    async with outbox.connection.transaction():
+        await outbox.connection.execute(
+            "SELECT FROM pending_stock_operations WHERE id = $1 FOR UPDATE", row_id
+        )
+        assert await settling.settle()
+        assert settling.settled_at is None
+    await settling.settle()
+    assert settling.settled_at is not None
 
 
 async def test_a_silent_listener_is_noticed_and_replaced(

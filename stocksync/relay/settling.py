@@ -21,6 +21,8 @@ log = get_logger()
 # While more is waiting, outcomes gather this long: one statement settles some ten orders at once.
 GATHER_SECONDS = 0.01
 SETTLE_LIMIT = 500
+# What could not be told while the database was away; older news says nothing any more.
+LONGEST_MEMORY = 1000
 # Between two tries at rows that somebody else has locked.
 BLOCKED_SECONDS = 0.2
 
@@ -39,7 +41,10 @@ class OnSettled(Protocol):
     """Hears what was settled (`watching.Watching.told`)."""
 
     async def __call__(self, pushes: Sequence[Seen], /, *, is_clean: bool) -> None:
-        """These were settled; `is_clean`: no circuit has anything against what was proven."""
+        """These were settled; `is_clean`: no circuit has anything against what was proven.
+
+        When it raises, it has heard of none of them, and hears of all once more.
+        """
 
 
 class Settling:
@@ -51,6 +56,9 @@ class Settling:
         self._on_settled = on_settled
         self._meter = meter
         self._outcomes: list[tuple[Settlement, Seen | None]] = []
+        # Settled, but the circuits do not know yet.
+        self._untold: list[Seen] = []
+        self._is_clean = True
         self._one_at_a_time = asyncio.Lock()
         self._unwritten = Counts()
         # Counted once a batch: two sums a push cost as much as the rest of its settling.
@@ -58,7 +66,7 @@ class Settling:
         self._completed_at = 0.0
         self.tally = Tally()
         self.settled_at: float | None = None
-        """When something was last settled, by the monotonic clock."""
+        """When rows that may be claimed last got on, by the monotonic clock."""
 
     def __len__(self) -> int:
         """How many wait to be written."""
@@ -91,25 +99,43 @@ class Settling:
         return BLOCKED_SECONDS if is_blocked else 0
 
     async def settle(self) -> bool:
-        """Settle a batch. What the database cannot take now stays here; True: locked rows do."""
+        """Settle a batch, and tell of it; True: somebody else has locked rows of it.
+
+        What the database cannot take now stays here, and so does what it does not let us tell.
+        """
         async with self._one_at_a_time:
-            batch = self._batch()
-            if not batch:
-                return False
-            began_at = time.monotonic()
-            settled = await self._write([settlement for settlement, _ in batch])
-            self._meter.settled(settled, seconds=time.monotonic() - began_at)
-            self._outcomes[: len(batch)] = [
-                (_left(settlement, settled.blocked), None)
-                for settlement, _ in batch
-                if settled.blocked and any(row.id in settled.blocked for row in settlement.rows)
-            ]
-        self.settled_at = time.monotonic()
+            is_blocked = await self._settle_batch()
+            await self._tell()
+        return is_blocked
+
+    async def _settle_batch(self) -> bool:
+        batch = self._batch()
+        if not batch:
+            return False
+        began_at = time.monotonic()
+        settled = await self._write([settlement for settlement, _ in batch])
+        self._meter.settled(settled, seconds=time.monotonic() - began_at)
+        self._outcomes[: len(batch)] = [
+            (_left(settlement, settled.blocked), None)
+            for settlement, _ in batch
+            if settled.blocked and any(row.id in settled.blocked for row in settlement.rows)
+        ]
+        if any(_moves_on(settlement, settled.blocked) for settlement, _ in batch):
+            self.settled_at = time.monotonic()
+        self._untold = [*self._untold, *(each for _, each in batch if each)][-LONGEST_MEMORY:]
+        self._is_clean = self._is_clean and settled.is_clean
         self._count_pushes()
         self._count_rows(settled)
         self._tell_rows(settled, batch)
-        await self._on_settled([each for _, each in batch if each], is_clean=settled.is_clean)
         return bool(settled.blocked)
+
+    async def _tell(self) -> None:
+        # It must succeed in the end: the ramp's brake waits for it, and while nothing is pushed
+        # nothing is settled that would bring the next one here.
+        if self._untold:
+            await self._on_settled(self._untold, is_clean=self._is_clean)
+            self._untold = []
+            self._is_clean = True
 
     async def flush(self) -> None:
         """Add what was counted since the last time to the present minute, over all daemons.
@@ -229,6 +255,13 @@ class Settling:
                     rows=len(failed),
                     reason=failed[0].error,
                 )
+
+
+def _moves_on(settlement: Settlement, blocked: frozenset[UUID]) -> bool:
+    """Whether it shows that rows get on: neither a failed probe nor a locked row does."""
+    if settlement.push.is_probe and not settlement.is_proven:
+        return False
+    return not settlement.rows or any(row.id not in blocked for row in settlement.rows)
 
 
 def _left(settlement: Settlement, blocked: frozenset[UUID]) -> Settlement:

@@ -15,8 +15,6 @@ log = get_logger()
 
 # /health is asked at most so often: in an outage it may be as slow as everything else.
 HEALTH_SECONDS = 1.0
-# What could not be told while the database was away; older news says nothing any more.
-LONGEST_MEMORY = 1000
 
 
 class HealthSaid(Protocol):
@@ -50,18 +48,14 @@ class Watching:
         self._ask_health = ask_health
         self._release = release
         self._on_doubt = on_doubt
-        self._untold: list[Seen] = []
         self._is_in_doubt = False
 
     async def told(self, pushes: Sequence[Seen], *, is_clean: bool) -> None:
         """These were settled; `is_clean`: no circuit has anything against what was proven."""
-        self._untold = [*self._untold, *pushes][-LONGEST_MEMORY:]
-        if is_clean and all(push.kind is Kind.PROVEN for push in self._untold):
-            self._untold = []
+        failures = sum(push.kind is not Kind.PROVEN for push in pushes)
+        if is_clean and not failures:
             return
-        fed = await self._circuits.feed(self._untold)
-        failures = sum(push.kind is not Kind.PROVEN for push in self._untold)
-        self._untold = []
+        fed = await self._circuits.feed(pushes)
         await self._give_back(fed)
         self._ramp.told(failures)
         if fed.wants_health:

@@ -411,3 +411,33 @@ async def test_what_is_given_back_while_it_is_away_is_given_back_when_it_returns
     assert {row["attempts"] for row in await outbox.rows()} == {1}
     assert len(stand_in.record.received) == 30
     assert_all_is_told_once(stand_in, 30)
+
+
+async def test_it_goes_away_between_settling_and_telling_the_circuits(
+    dsn: str, outbox: Outbox, stand_in: StandIn
+) -> None:
+    """The brake waits until the circuits have been told: they must be told in the end."""
+    async with running_relay(dsn, stand_in, timeout_seconds=1) as running:
+        await outbox.insert_orders(50, token_id=TOKEN_ID)
+        await until_all(outbox, "completed")
+        stand_in.inject(Fault(effect=Effect(hang_seconds=600)))
+        await outbox.insert_orders(20, token_id=TOKEN_ID)
+        # More fail together than the brake lets fail untold.
+        await until(lambda: running.relay.in_flight >= 5)
+
+        async def all_is_settled_and_the_one_that_tells_is_gone() -> bool:
+            gone = await outbox.connection.fetch(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            relay = running.relay
+            return bool(gone) and not relay.in_flight and not len(relay._settling)
+
+        holder = await asyncpg.connect(dsn)
+        async with holder.transaction():
+            # Settling what failed only reads the circuits; who feeds them waits behind this lock.
+            await holder.execute("SELECT FROM stock_sync_circuits WHERE token_id = '' FOR UPDATE")
+            await until_async(all_is_settled_and_the_one_that_tells_is_gone)
+        await holder.close()
+        stand_in.lift()
+        await until_all(outbox, "completed")

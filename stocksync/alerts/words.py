@@ -98,9 +98,8 @@ class Words:
     """# stands for the name."""
 
     conditions: Mapping[Kind, Headlines]
-    """Of all that last but an outage."""
-    outages: Mapping[str, Headlines]
-    """By the beginning of the circuit's reason; the last one, "", fits all others."""
+    key_rejected: Headlines
+    """An outage by our credentials."""
     several_parked: Mapping[Phase, str]
     happened: Mapping[Kind, str]
 
@@ -123,9 +122,9 @@ class Words:
     """By the kinds in a change's `lines`."""
 
     outage_meanings: Mapping[str, str]
-    """By the beginning of the circuit's reason, like `outages`."""
+    """By the beginning of the circuit's reason, like:"""
     outage_acts: Mapping[str, str]
-    """The same."""
+    """The last one, "", fits all others."""
     parked_meaning: str
     several_parked_meaning: str
     parked_act: str
@@ -141,7 +140,7 @@ class Words:
     """Behind the number in a backlog's headline."""
     backlog_takes: str
     backlog_not_due: str
-    backlog_acts: Mapping[Phase, str]
+    backlog_act: str
     stale_oldest: str
     stale_act: str
     failure_rate_counts: str
@@ -159,7 +158,6 @@ class Words:
     failed_then_many: str
     negative_meaning: str
     negative_act: str
-    negative_correct: str
     discrepancies_repaired: str
     discrepancies_left: str
     discrepancies_meaning: str

@@ -53,7 +53,8 @@ class Pace:
         """Pushes at once, at most."""
         self.patience_seconds = FIRST_PATIENCE_SECONDS
         """A push that takes longer is to be excused."""
-        self._going: set[Going] = set()
+        # The longest going first.
+        self._going: dict[Going, None] = {}
         self._has_shrunk = False
         self._round: list[float] = []
         self._alone: deque[float] = deque(maxlen=ALONE_KEPT)
@@ -69,19 +70,24 @@ class Pace:
         for other in self._going:
             other.is_alone = False
         going = Going(began_at=now, is_alone=not self._going)
-        self._going.add(going)
+        self._going[going] = None
         return going
 
-    def excuse(self, going: Going) -> None:
-        """This one hangs: go on without it."""
-        going.is_excused = True
-        self._going.discard(going)
-        self._alone_left = 0
-        self._on_step()
+    def excuse_late(self, now: float) -> float | None:
+        """Go on without those that hang; gives the seconds until another may, None: none goes."""
+        for going in list(self._going):
+            rest_seconds = going.began_at + self.patience_seconds - now
+            if rest_seconds > 0:
+                return rest_seconds
+            going.is_excused = True
+            del self._going[going]
+            self._alone_left = 0
+            self._on_step()
+        return None
 
     def end(self, going: Going, *, is_proven: bool, now: float) -> None:
         """A push has ended; unless it was proven, its time says nothing."""
-        self._going.discard(going)
+        self._going.pop(going, None)
         seconds = now - going.began_at
         if not is_proven:
             if going.is_alone and self._alone_left:

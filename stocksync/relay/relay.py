@@ -110,6 +110,7 @@ class Relay:
         self._workers: list[asyncio.Task[None]] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._asking: asyncio.Task[None]
+        self._hang_timer: asyncio.TimerHandle | None = None
         self.in_flight = 0
 
     @property
@@ -222,9 +223,8 @@ class Relay:
         started_at = time.monotonic()
         self.in_flight += 1
         going = self._pace.begin(started_at)
-        hangs = asyncio.get_running_loop().call_later(
-            self._pace.patience_seconds, self._pace.excuse, going
-        )
+        if self._hang_timer is None:
+            self._look_for_hanging()
         is_proven = False
         try:
             outcome = await self._pusher.push(push)
@@ -242,12 +242,20 @@ class Relay:
             )
         finally:
             self.in_flight -= 1
-            hangs.cancel()
             self._pace.end(going, is_proven=is_proven, now=time.monotonic())
         settlement = self._rules.settlement(push, outcome, duration_ms=_ms_since(started_at))
         self._ramp.count(is_proven=settlement.is_proven)
         self._settling.add(settlement, outcome)
         self._settle_loop.wake()
+
+    def _look_for_hanging(self) -> None:
+        # One timer for all: to set and to cancel one for each push would cost more than its pace.
+        rest_seconds = self._pace.excuse_late(time.monotonic())
+        self._hang_timer = (
+            None
+            if rest_seconds is None
+            else asyncio.get_running_loop().call_later(rest_seconds, self._look_for_hanging)
+        )
 
     async def _settle(self) -> float:
         rest_seconds = await self._settling.tick()

@@ -16,13 +16,13 @@ from jsonschema import Draft202012Validator
 from stocksync.database import Database
 from stocksync.delivery import Names
 from stocksync.model import DatabaseUnavailable, SettingsError
-from stocksync.operations import Operations
+from stocksync.operations import Operations, Page
 from stocksync.store import Store
 from stocksync.timers import Timers
 from stocksync.verdict import Limits, Standing
-from stocksync.web import Web, accounts, desk, page, server
+from stocksync.web import Web, accounts, desk, page, probes, questions, server
 from stocksync.web.access import Need
-from stocksync.web.answers import Refusal
+from stocksync.web.answers import Answer, Refusal
 from stocksync.web.desk import Desk
 from stocksync.web.table import BASE
 from tests.asking import TOKEN, Asker, Service, asking, metrics
@@ -259,6 +259,51 @@ async def test_of_an_order_of_very_many_rows_the_newest_are_shown(
     assert (order["operations_total"], order["balance"]) == (251, 251)
     assert len(order["operations"]) == 200
     assert order["operations"][-1]["id"] == str(newest)
+
+
+async def test_no_account_takes_the_place_of_another_one_that_has_fewer_and_older_rows(
+    asker: Asker, outbox: Outbox, store: Store
+) -> None:
+    await outbox.insert_units(3)
+    await settle(store, await claim(store), REFUSED)
+    await outbox.insert_units(250, token_id=OTHER_ACCOUNT)
+    few, many = (await asker.get("orders/order")).document["orders"]
+    assert (few["token_id"], few["operations_total"], len(few["operations"])) == (ACCOUNT, 3, 3)
+    assert (many["operations_total"], len(many["operations"])) == (250, 200)
+
+
+async def test_of_an_order_of_very_many_accounts_each_one_has_its_share(
+    asker: Asker, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions, "MOST_ROWS_IN_ALL", 5)
+    for token_id in (ACCOUNT, OTHER_ACCOUNT):
+        await outbox.insert_units(10, token_id=token_id)
+    orders = (await asker.get("orders/order")).document["orders"]
+    assert {len(order["operations"]) for order in orders} == {2, 3}
+    assert {order["operations_total"] for order in orders} == {10}
+    monkeypatch.setattr(questions, "MOST_ROWS_IN_ALL", 1)
+    orders = (await asker.get("orders/order")).document["orders"]
+    # What is not shown is counted all the same.
+    assert sorted(len(order["operations"]) for order in orders) == [0, 1]
+    assert {order["operations_total"] for order in orders} == {10}
+
+
+async def test_no_operation_takes_the_place_of_another_ones_history(
+    asker: Asker, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions, "MOST_ENTRIES", 10)
+    for row_id, entries in ((await outbox.insert(), 2), (await outbox.insert(), 20)):
+        await outbox.connection.execute(
+            "INSERT INTO stock_synchronization_logs (operation_id, action, status)"
+            " SELECT $1, 'retry', 'pending' FROM generate_series(1, $2)",
+            row_id,
+            entries,
+        )
+    [order] = (await asker.get("orders/order")).document["orders"]
+    histories = [operation["history"] for operation in order["operations"]]
+    assert [len(history) for history in histories] == [3, 9]
+    ids = [entry["id"] for entry in histories[1][1:]]
+    assert ids == list(range(15, 23))
 
 
 async def test_an_order_that_only_a_carried_balance_knows_is_shown(
@@ -522,6 +567,8 @@ async def test_reconciling_that_is_switched_off_is_not_possible(asker: Asker) ->
         ("pending?limit=1.5", "limit: must be"),
         ("pending?limit=%D9%A3", "limit: must be"),
         (f"pending?limit={'9' * 4000}", "limit: must be"),
+        (f"pending?limit={'0' * 19}1999", "limit: must be"),
+        (f"pending?offset={'0' * 20}{'9' * 30}", "offset: must be"),
         ("pending?offset=-1", "offset: must be a whole number from 0"),
         ("pending?status=done", "status: must be one of pending, processing, completed"),
         ("pending?status=", "status: must be one of"),
@@ -542,6 +589,7 @@ async def test_reconciling_that_is_switched_off_is_not_possible(asker: Asker) ->
         ("orders/a%00", "order_id: must have"),
         ("orders/", "order_id: must have"),
         ("history?hours=841", "hours: must be a whole number from 1 to 840"),
+        (f"history?hours={'0' * 19}1999", "hours: must be"),
     ],
 )
 async def test_a_bad_parameter_is_422_and_named_with_its_rule(
@@ -812,18 +860,57 @@ async def test_a_connection_serves_one_request(asker: Asker) -> None:
     writer.close()
 
 
-async def test_more_connections_than_probes_and_people_need_are_refused(asker: Asker) -> None:
-    opened = [
-        await asyncio.open_connection("127.0.0.1", asker.web.port)
-        for _ in range(server.MOST_CONNECTIONS)
-    ]
+async def opened(
+    asker: Asker, count: int, *, sent: bytes = b""
+) -> list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """So many connections, in the order in which the server has taken them."""
+    connections = []
+    for _ in range(count):
+        reader, writer = await asyncio.open_connection("127.0.0.1", asker.web.port)
+        writer.write(sent)
+        connections.append((reader, writer))
+    return connections
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HT"])
+async def test_who_only_holds_connections_takes_health_from_nobody(
+    asker: Asker, sent: bytes
+) -> None:
+    idle = await opened(asker, server.MOST_CONNECTIONS, sent=sent)
     await until(lambda: _connections(asker) == server.MOST_CONNECTIONS)
-    reader, writer = await asyncio.open_connection("127.0.0.1", asker.web.port)
+    idle += await opened(asker, 6, sent=sent)
+    for _ in range(3):
+        assert (await asker.get("/healthz")).status == 200
+    # The oldest made room, and no more of them than had to.
+    for reader, _ in idle[:7]:
+        await closed_by_server(reader)
+    await until(lambda: _connections(asker) == server.MOST_CONNECTIONS - 1)
+    for _, writer in idle:
+        writer.close()
+
+
+async def test_more_calls_at_once_than_probes_and_people_need_are_refused(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_asked, go_on = 0, asyncio.Event()
+
+    async def slow(_: server.Request) -> Answer:
+        nonlocal is_asked
+        is_asked += 1
+        await go_on.wait()
+        return Answer(body=b"{}")
+
+    monkeypatch.setattr(asker.web._server, "_serve", slow)
+    sent = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    asking = await opened(asker, server.MOST_CONNECTIONS, sent=sent)
+    await until(lambda: is_asked == server.MOST_CONNECTIONS)
+    [(reader, writer)] = await opened(asker, 1)
     await closed_by_server(reader)
-    for each in (writer, *(writer for _, writer in opened)):
-        each.close()
-    await until(lambda: not _connections(asker))
-    assert (await asker.get("/healthz")).status == 200
+    writer.close()
+    go_on.set()
+    for reader, writer in asking:
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 OK")
+        writer.close()
 
 
 @pytest.mark.parametrize(
@@ -850,14 +937,37 @@ async def test_what_is_no_http_is_cut_off_and_says_nothing_in_the_log(
     assert (await asker.get("/healthz")).status == 200
 
 
-async def test_a_body_is_refused(asker: Asker) -> None:
-    url = f"{asker.url}{BASE}/retry/{uuid4()}"
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with asker.session.post(url, headers=headers, data=b"x" * 1025) as response:
-        assert response.status == 413
-        assert (await response.json())["detail"]
-    # As some clients send where there is nothing to send.
-    async with asker.session.post(url, headers=headers, data=b"{}") as response:
+async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+@pytest.mark.parametrize("body", [b"{}", b"x" * 1025], ids=["short", "long"])
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["whole", "chunked"])
+async def test_a_body_is_refused_on_every_call(
+    asker: Asker, outbox: Outbox, body: bytes, is_chunked: bool
+) -> None:
+    await reconciling(outbox)
+    document = (await asker.get("/openapi.json")).document
+    for route in asker.web._routes:
+        path = re.sub(r"\{\w+\}", str(uuid4()), route.path)
+        async with asker.session.request(
+            route.method,
+            asker.url + path,
+            headers={"Authorization": f"Bearer {TOKEN}"},
+            data=in_chunks(body) if is_chunked else body,
+        ) as response:
+            assert response.status == 413
+            assert "body" in (await response.json())["detail"]
+        assert "413" in document["paths"][route.path][route.method.lower()]["responses"]
+    # A token_id in a body, taken for nothing, would have meant every account.
+    assert await outbox.connection.fetchval("SELECT asked::text FROM stock_sync_timers") == "[]"
+
+
+async def test_an_empty_body_is_none(asker: Asker) -> None:
+    async with asker.session.post(
+        f"{asker.url}{BASE}/retry/{uuid4()}",
+        headers={"Authorization": f"Bearer {TOKEN}", "Content-Length": "0"},
+    ) as response:
         assert response.status == 404
 
 
@@ -889,6 +999,59 @@ async def test_a_look_is_kept_twenty_times_as_long_as_it_took(
     asker.web._glance.forget()
     await asker.get("status")
     assert _fresh_seconds(asker) > 60
+
+
+async def test_probes_are_right_however_many_others_ask(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_asked, go_on = asyncio.Event(), asyncio.Event()
+    list_operations = Operations.list_operations
+
+    async def slow(self: Operations, **matching: object) -> Page:
+        is_asked.set()
+        await go_on.wait()
+        return await list_operations(self, **matching)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Operations, "list_operations", slow)
+    readers = [asyncio.create_task(asker.get("pending?limit=200")) for _ in range(30)]
+    await is_asked.wait()
+    await until(lambda: any(reader.done() for reader in readers))
+    assert asker.web._glance._desk._waiting == desk.MOST_WAITING
+    probing = [asyncio.create_task(asker.get(path)) for path in ("/readyz", "/metrics")]
+    await until(lambda: asker.web._glance._looking is not None or probing[0].done())
+    go_on.set()
+    ready, exposed = await asyncio.gather(*probing)
+    assert (ready.status, ready.document["verdict"]) == (200, "OK")
+    assert "stocksync_database_up 1.0" in exposed.text
+    assert {(await reader).status for reader in readers} == {200, 503}
+
+
+async def test_a_look_that_takes_long_is_not_waited_for_and_the_last_one_shown_for_a_time(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    before = (await asker.get("status")).document
+    monkeypatch.setattr(probes, "EXPOSED_SECONDS", 0)
+    monkeypatch.setattr(desk, "QUESTION_SECONDS", 0.1)
+    monkeypatch.setattr(Operations, "status", slow)
+    asker.web._glance.forget()
+    assert (await asker.get("/readyz")).status == 200
+    assert (await asker.get("status")).document == before
+    assert "stocksync_database_up 1.0" in (await asker.get("/metrics")).text
+    monkeypatch.setattr(asker.web._glance, "_kept_until", 0.0)
+    ready = await asker.get("/readyz")
+    assert (ready.status, ready.document["verdict"]) == (503, None)
+    assert "within 0.1 s" in ready.document["reasons"][0]
+    # It is slow; whether it is away is not known.
+    assert "stocksync_database_up " not in (await asker.get("/metrics")).text
+
+
+async def test_a_standing_is_kept_for_a_minute_after_it_was_fresh(asker: Asker) -> None:
+    await asker.get("status")
+    glance = asker.web._glance
+    assert glance._kept_until - glance._fresh_until == desk.KEPT_SECONDS == 60
 
 
 async def test_an_outage_of_the_database_is_looked_at_once_a_second(
@@ -927,6 +1090,27 @@ async def test_one_question_at_a_time_goes_to_the_database_and_few_wait() -> Non
     go_on.set()
     assert set(await asyncio.gather(*first)) == {"answer"}
     assert most == 1
+
+
+async def test_the_look_for_everybody_is_before_all_who_wait_and_never_too_many() -> None:
+    waiting = Desk(question_seconds=PATIENCE_SECONDS)
+    order: list[str] = []
+    go_on = asyncio.Event()
+
+    async def question() -> None:
+        order.append("question")
+        await go_on.wait()
+
+    async def look() -> None:
+        order.append("look")
+
+    questions = [asyncio.create_task(waiting.ask(question)) for _ in range(desk.MOST_WAITING)]
+    await until(lambda: order == ["question"])
+    looking = asyncio.create_task(waiting.ask_first(look))
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(looking, *questions)
+    assert order == ["question", "look", *(desk.MOST_WAITING - 1) * ["question"]]
 
 
 async def test_after_a_question_the_database_rests_three_times_as_long() -> None:

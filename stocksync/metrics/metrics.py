@@ -52,6 +52,7 @@ class Metrics:
         self._settle_seconds = Distribution(_STATEMENT_BOUNDS)
         self._rows: Counter[str] = Counter()
         self._standing: Standing | None = None
+        self._is_database_away = False
         # Its own: two daemons in one process, as in tests, do not meet.
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -80,19 +81,24 @@ class Metrics:
 
     # --- shown -----------------------------------------------------------------------------------
 
-    def exposition(self, standing: Standing | None) -> bytes:
-        """All of it as text; no standing: it is not known, and nothing is said of the outbox."""
+    def exposition(self, standing: Standing | None, *, is_database_away: bool = False) -> bytes:
+        """All of it as text; no standing: it is not known, and nothing is said of the outbox.
+
+        `is_database_away`: that is why; else it is not known either whether the database is there.
+        """
         self._standing = standing
+        self._is_database_away = is_database_away
         return generate_latest(self._registry)
 
     def collect(self) -> Iterable[Metric]:
         """The families, for the registry."""
         yield from self._own()
-        yield gauge(
-            "database_up",
-            "1: the numbers of the outbox could be read from the database.",
-            self._standing is not None,
-        )
+        if self._standing is not None or self._is_database_away:
+            yield gauge(
+                "database_up",
+                "1: the numbers of the outbox could be read; 0: the database is away, or refuses.",
+                self._standing is not None,
+            )
         if self._standing is not None:
             yield from families.of_standing(self._standing)
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -24,6 +25,8 @@ LONGEST_REST_SECONDS = 0.5
 # A look is shown so long, and so many times what it cost: the web takes 5 % of one connection.
 FRESH_SECONDS = 5.0
 FRESH_COSTS = 20
+# What is no longer fresh is shown for so long while the next look takes its time.
+KEPT_SECONDS = 60.0
 # How soon it is looked again at a database that was away.
 FAILED_SECONDS = 1.0
 
@@ -33,6 +36,8 @@ class Desk:
 
     def __init__(self, *, question_seconds: float = QUESTION_SECONDS) -> None:
         self._question_seconds = question_seconds
+        # Of those in line only the first waits at the desk itself: whoever comes first is next.
+        self._line = asyncio.Lock()
         self._one_at_a_time = asyncio.Lock()
         self._waiting = 0
         self._rest_until = 0.0
@@ -45,7 +50,11 @@ class Desk:
             )
         self._waiting += 1
         try:
-            async with asyncio.timeout(self._question_seconds), self._one_at_a_time:
+            async with (
+                asyncio.timeout(self._question_seconds),
+                self._line,
+                self._one_at_a_time,
+            ):
                 return await self._rested(question)
         except TimeoutError:
             raise Refusal(
@@ -56,6 +65,14 @@ class Desk:
             ) from None
         finally:
             self._waiting -= 1
+
+    async def ask_first(self, question: Callable[[], Awaitable[T]]) -> T:
+        """The answer to what everybody wants to know: past the line, and whenever it comes.
+
+        For one at a time. Its only deadlines are the database's own: it tells an outage from work.
+        """
+        async with self._one_at_a_time:
+            return await self._rested(question)
 
     async def _rested(self, question: Callable[[], Awaitable[T]]) -> T:
         rest_seconds = self._rest_until - time.monotonic()
@@ -81,22 +98,30 @@ class Glance:
         self._operations = operations
         self._accounts = accounts
         self._limits = limits
-        self._seen: Standing | StocksyncError | Refusal | None = None
+        self._seen: Standing | StocksyncError | None = None
         self._fresh_until = 0.0
+        self._kept_until = 0.0
         self._looking: asyncio.Task[None] | None = None
 
     async def standing(self) -> Standing:
-        """The standing. Raises as `Operations.status` and `Desk.ask` do."""
+        """The standing. Raises as `Operations.status` does, and `Refusal`: 503, it takes long."""
         if self._seen is None or time.monotonic() >= self._fresh_until:
             if self._looking is None:
                 self._looking = asyncio.create_task(self._look(), name="web's look")
-            # Whoever gives up waiting does not take the look away from the others.
-            await asyncio.shield(self._looking)
-        if isinstance(self._seen, Standing):
-            return self._seen
-        assert self._seen is not None  # noqa: S101 - the look has ended
-        # The same one for everybody: without the way that it took the last time.
-        raise self._seen.with_traceback(None)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(QUESTION_SECONDS):
+                    # Whoever gives up waiting does not take the look away from the others.
+                    await asyncio.shield(self._looking)
+        if isinstance(self._seen, StocksyncError):
+            # The same one for everybody: without the way that it took the last time.
+            raise self._seen.with_traceback(None)
+        if self._seen is None or time.monotonic() >= self._kept_until:
+            raise Refusal(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"no answer from the database within {QUESTION_SECONDS:g} s",
+                Retry_After="5",
+            )
+        return self._seen
 
     def forget(self) -> None:
         """Something was changed: look anew."""
@@ -120,13 +145,14 @@ class Glance:
                 cost_seconds = time.monotonic() - began_at
 
         try:
-            self._seen = await self._desk.ask(look)
+            self._seen = await self._desk.ask_first(look)
             # Probes come here, too: in an outage, what people look for is already named.
             self._accounts.learn()
             fresh_seconds = max(FRESH_SECONDS, FRESH_COSTS * cost_seconds)
-        except (StocksyncError, Refusal) as error:
+        except StocksyncError as error:
             self._seen = error
             fresh_seconds = FAILED_SECONDS
         finally:
             self._looking = None
         self._fresh_until = time.monotonic() + fresh_seconds
+        self._kept_until = self._fresh_until + KEPT_SECONDS

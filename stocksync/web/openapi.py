@@ -48,7 +48,7 @@ def _operation(route: Route) -> dict[str, Any]:
 
 
 def _statuses(route: Route) -> list[HTTPStatus]:
-    statuses = [route.status, *route.refuses]
+    statuses = [route.status, *route.refuses, HTTPStatus.REQUEST_ENTITY_TOO_LARGE]
     if route.need is not Need.NOTHING:
         statuses.append(HTTPStatus.UNAUTHORIZED)
     if not route.is_lenient:
@@ -61,7 +61,8 @@ def _response(route: Route, status: HTTPStatus) -> dict[str, Any]:
     if status is route.status and route.answers is None:
         return response | {"content": {route.content_type: {}}}
     schema = "Detail"
-    if status is route.status or route.answers == "Ready":
+    # Not ready is no refusal.
+    if status is route.status or (status in route.refuses and route.answers == "Ready"):
         schema = route.answers or "Detail"
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     return response | {"content": content}

@@ -34,11 +34,15 @@ class Parameter:
 
 def whole(name: str, low: int, high: int, default: int, says: str) -> Parameter:
     """A whole number, both ends included."""
+    longest = len(str(high))
 
     def parse(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not low <= int(text[:20]) <= high:
+        if len(text) > longest or not text.isascii() or not text.isdigit():
             raise ValueError
-        return int(text)
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError
+        return value
 
     return Parameter(
         name=name,

@@ -51,10 +51,15 @@ class Probes:
         """All numbers; without the database those of this daemon, worth knowing all the more."""
         if self._exposed is not None and time.monotonic() - self._exposed_at < EXPOSED_SECONDS:
             return self._exposed
+        standing, is_database_away = None, False
         try:
             standing = await self._glance.standing()
-        except (StocksyncError, Refusal):
-            standing = None
-        self._exposed = Answer(body=self._metrics.exposition(standing), content_type=CONTENT_TYPE)
+        except StocksyncError:
+            is_database_away = True
+        except Refusal:
+            # It takes long; whether it is away is not known yet.
+            pass
+        text = self._metrics.exposition(standing, is_database_away=is_database_away)
+        self._exposed = Answer(body=text, content_type=CONTENT_TYPE)
         self._exposed_at = time.monotonic()
         return self._exposed

@@ -12,10 +12,10 @@ from stocksync.operations import LogEntry, Operation, Order
 from stocksync.operations.told import log_entry_of, operation_of, order_of
 from stocksync.verdict import CircuitSeen
 
-MOST_ROWS = 200
-"""Of an order, the newest; more than a page shows."""
+MOST_ROWS, MOST_ROWS_IN_ALL = 200, 1000
+"""Of an order of one account, and of all accounts, the newest; more than a page shows."""
 MOST_ENTRIES = 1000
-"""Of a history, the newest."""
+"""Of histories, the newest of each."""
 MOST_POINTS = 240
 """Of a chart: more than a telephone has pixels for."""
 MOST_FAILED, MOST_GROUPS = 10_000, 50
@@ -87,11 +87,14 @@ class Questions:
                 raise UnknownOperation(
                     f"nothing is known of the order {order_id!r} (its case matters)"
                 )
-            rows = await ask("web_order_rows", order_id, token_id, MOST_ROWS)
+            totals = {
+                row["token_id"]: row["total"]
+                for row in await ask("web_order_totals", order_id, token_id)
+            }
+            rows = await ask("web_order_rows", order_id, token_id, MOST_ROWS, MOST_ROWS_IN_ALL)
             entries = await ask("web_log", [row["id"] for row in rows], MOST_ENTRIES)
             circuits = [CircuitSeen(**row) for row in await ask("circuits")]
-        totals = {row["token_id"]: row["total"] for row in rows}
-        told = _told([operation_of(row) for row in reversed(rows)], entries)
+        told = _told([operation_of(row) for row in rows], entries)
         return tuple(
             OrderTold(
                 order=order_of(row, order_id, (), circuits),

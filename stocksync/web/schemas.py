@@ -214,7 +214,7 @@ SCHEMAS: Mapping[str, Schema] = {
             )
         ),
         circuits=_list(_ref("Circuit")),
-        operations=_list(_ref("Story")) | {"description": "the newest 200, oldest first"},
+        operations=_list(_ref("Story")) | {"description": "the newest, 200 at most, oldest first"},
         operations_total=_WHOLE,
         now=_TIME,
     ),

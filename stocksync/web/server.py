@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -20,8 +20,6 @@ ANSWERING_SECONDS = 20.0
 # A flood of calls waits instead of taking the processor from the pushes: a call costs about 1 ms.
 CALLS_A_SECOND = 100.0
 CALLS_AT_ONCE = 20.0
-# No call takes a body.
-MOST_BODY_BYTES = 1024
 LAST_SECONDS = 1.0
 
 
@@ -125,14 +123,17 @@ class _Connection(web.RequestHandler):
         self._open = connections
         self._clock = loop
         self._cut: asyncio.TimerHandle | None = None
+        self.is_silent = True
+        """It has not asked yet, and may be cut off for who will."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin its short life, or end it at once when there are too many."""
+        """Begin its short life; when there are too many, another one's ends, or its own."""
         super().connection_made(transport)
+        self._cut = self._clock.call_later(ASKING_SECONDS, self.abort)
         if len(self._open.connections) > MOST_CONNECTIONS:
-            self._abort()
-        else:
-            self._cut = self._clock.call_later(ASKING_SECONDS, self._abort)
+            # The oldest first; at last this one itself. Whoever says nothing is not to keep out who
+            # would ask whether the process lives: it would be restarted.
+            next(each for each in self._all() if each.is_silent).abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """It is over."""
@@ -142,9 +143,10 @@ class _Connection(web.RequestHandler):
 
     def is_asked(self) -> None:
         """The request is here: now the answer has its time."""
+        self.is_silent = False
         if self._cut is not None:
             self._cut.cancel()
-            self._cut = self._clock.call_later(ANSWERING_SECONDS, self._abort)
+            self._cut = self._clock.call_later(ANSWERING_SECONDS, self.abort)
 
     def handle_error(
         self,
@@ -156,15 +158,20 @@ class _Connection(web.RequestHandler):
         """Answer what is no HTTP; a line in the log for each would be the sender's to write."""
         return _response(refused(Refusal(HTTPStatus(status), "this is no HTTP request")))
 
-    def _abort(self) -> None:
+    def _all(self) -> Iterator["_Connection"]:
+        return (each for each in self._open.connections if isinstance(each, _Connection))
+
+    def abort(self) -> None:
+        """End it, whatever it is at."""
+        # It stays among the connections for a moment, and cannot make room twice.
+        self.is_silent = False
         if isinstance(self.transport, asyncio.Transport):
             self.transport.abort()
 
 
 def _check_body(request: web.BaseRequest) -> None:
-    length = request.content_length
-    is_endless = length is None and request.can_read_body
-    if is_endless or (length or 0) > MOST_BODY_BYTES:
+    # Not passed over, however small: what it says would be taken for nothing.
+    if request.can_read_body:
         raise Refusal(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "no call takes a body: parameters are in the URL"
         )

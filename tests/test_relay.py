@@ -13,7 +13,7 @@ from stocksync.demo.microservice import Effect, Fault, Matches, StandIn
 from stocksync.model import Cause, Retry
 from stocksync.relay.line import Line
 from stocksync.relay.metering import Uncounted
-from stocksync.relay.settling import Settling
+from stocksync.relay.settling import SETTLE_LIMIT, Settling
 from stocksync.store import Store
 from tests.outbox import Outbox
 from tests.relaying import running_relay, until, until_all, until_async
@@ -308,6 +308,23 @@ async def test_a_lost_push_that_ends_beside_a_newer_one_of_its_order_does_not_hi
         await settling.settle()
     assert await outbox.statuses() == {"completed": 1}
     assert await outbox.actions(row_id) == ["lease_expired", "completed"]
+
+
+async def test_while_one_batch_is_settled_the_next_may_be_claimed_and_no_more(
+    store: Store, outbox: Outbox
+) -> None:
+    line = Line(on_half_empty=lambda: None)
+    settling = Settling(store=store, line=line, on_settled=nobody_listens, meter=Uncounted())
+    line.target = 20
+    await outbox.insert_orders(SETTLE_LIMIT + line.target)
+    pushes = await claim(store, SETTLE_LIMIT + line.target)
+    for push in pushes[:-1]:
+        settling.add(settlement(push), DONE)
+    assert not settling.is_full
+    settling.add(settlement(pushes[-1]), DONE)
+    assert settling.is_full
+    await settling.settle()
+    assert (len(settling), settling.is_full) == (line.target, False)
 
 
 async def test_neither_a_failed_probe_nor_a_locked_row_counts_as_settled(

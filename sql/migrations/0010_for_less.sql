@@ -1,6 +1,11 @@
 -- The same promises for less: what a claim and a settlement cost the database, and what an INSERT costs
 -- the order system. CPU of the backend, interleaved, 2 cores, 500 orders of one row a statement: claim
 -- 70 -> 58 us a row, settle 65 -> 50. Daemons of the version before go on: names and answers are the same.
+--
+-- What was tried and is not here: a fillfactor of 50, 80 or 90 (no difference: an update of an indexed
+-- column never stays in its page's chain), and settings of autovacuum (100,000 rows claimed and settled
+-- with no vacuum at all: as fast at the end as at the beginning; a scale factor of 0.02 instead of 0.2:
+-- the same speed, the same size).
 
 -- Claims up to p_limit due orders for p_lease_seconds: all their pending rows become processing
 -- under p_claim_token. Orders with failed rows, and orders that are to be pushed for their own sake,

@@ -74,8 +74,11 @@ class Settling:
 
     @property
     def is_full(self) -> bool:
-        """Nothing more should be pushed until some of these are written."""
-        return len(self._outcomes) >= SETTLE_LIMIT
+        """Nothing more should be claimed until some of these are written.
+
+        While one batch is written, what was claimed may be pushed and the next be claimed.
+        """
+        return len(self._outcomes) >= SETTLE_LIMIT + self._line.target
 
     def add(self, settlement: Settlement, outcome: Outcome | None = None) -> None:
         """Settle this with the next statement; no outcome: the push was broken off."""

@@ -16,7 +16,7 @@ AHEAD_SECONDS = 0.25
 FIRST_LOOK_SECONDS = 0.005
 LOOK_WIDENING = 4
 # In a backlog, accounts that had nothing due before are looked for at least this often.
-EVERYWHERE_SECONDS = 1.0
+EVERYWHERE_SECONDS = 0.5
 
 
 class Bell(Protocol):

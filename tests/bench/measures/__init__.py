@@ -1,4 +1,4 @@
-"""Measures: P1 to P10 of the goals, by name."""
+"""Measures: P1 to P10 of the goals, and fairness, by name."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -7,6 +7,7 @@ from tests.bench.figures import Result
 from tests.bench.measures.claim import measure as claims
 from tests.bench.measures.drain import one_row, three_rows, two_daemons
 from tests.bench.measures.engine import measure as engine
+from tests.bench.measures.fairness import measure as fairness
 from tests.bench.measures.gentle import measure as gentle
 from tests.bench.measures.insert import measure as inserts
 from tests.bench.measures.latency import measure as latency
@@ -24,4 +25,5 @@ MEASURES: dict[str, Callable[[World], Coroutine[Any, Any, Result]]] = {
     "P8": memory,
     "P9": beginning,
     "P10": two_daemons,
+    "fair": fairness,
 }

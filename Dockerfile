@@ -27,6 +27,6 @@ STOPSIGNAL SIGTERM
 # That the process lives and comes round to answering; an outage of database or service is nothing that
 # a restart mends (README, "HTTP": /readyz says more).
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ.get('STOCK_SYNC_HTTP_PORT', '9108') + '/healthz', timeout=5)"]
+    CMD ["python", "-m", "stocksync.cli.health"]
 ENTRYPOINT ["stocksync"]
 CMD ["run"]

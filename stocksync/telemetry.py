@@ -5,15 +5,32 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from math import isfinite
 from typing import Literal, TextIO, cast
 from urllib.parse import quote, unquote
 
-import structlog
-from structlog.stdlib import ProcessorFormatter
-from structlog.typing import EventDict, FilteringBoundLogger, Processor
+
+@contextmanager
+def _unseen(package: str) -> Iterator[None]:
+    """Have it look as if the package was not installed."""
+    seen = sys.modules.pop(package, None)
+    sys.modules[package] = None  # type: ignore[assignment] # as the import system writes it
+    try:
+        yield
+    finally:
+        del sys.modules[package]
+        if seen is not None:
+            sys.modules[package] = seen
+
+
+# structlog takes rich along wherever it is installed: 0.1 s of every command, for tracebacks with
+# local variables, secrets among them, that nobody shall see.
+with _unseen("rich"):
+    import structlog
+    from structlog.stdlib import ProcessorFormatter
+    from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 Logger = FilteringBoundLogger
 Level = Literal["debug", "info", "warning", "error"]
@@ -157,7 +174,7 @@ def _renderer(format_: Format, stream: TextIO) -> Processor:
         colors=is_terminal and not os.environ.get("NO_COLOR"),
         # A quoted value cannot forge a line of its own.
         repr_native_str=True,
-        # Rich's traceback would print local variables, secrets among them.
+        # Not better_exceptions, which would print local variables, secrets among them.
         exception_formatter=structlog.dev.plain_traceback,
     )
 

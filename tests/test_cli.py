@@ -141,17 +141,24 @@ def test_help_does_not_wait_for_the_driver() -> None:
     assert said.stdout == "\n"
 
 
-def test_a_look_at_the_outbox_waits_for_nothing_that_it_does_not_need() -> None:
+@pytest.mark.parametrize("verb", ["status", "list", "show", "retry", "cancel", "pause"])
+def test_a_look_at_the_outbox_waits_for_nothing_that_it_does_not_need(dsn: str, verb: str) -> None:
+    words = [verb] if verb in {"status", "list", "pause"} else [verb, str(uuid4())]
     program = (
-        "import sys; from stocksync.cli.verbs import verb;"
-        "[verb(name) for name in ('status', 'list', 'show', 'retry', 'cancel', 'pause')];"
+        f"import sys; from stocksync.cli import main; main({words!r});"
         "print(*{'httpx', 'httptools', 'jwt', 'tenacity', 'aiohttp', 'aiogram', 'matplotlib',"
-        "        'prometheus_client', 'stocksync.relay'} & set(sys.modules))"
+        "        'prometheus_client', 'rich', 'stocksync.relay',"
+        "        'stocksync.web'} & set(sys.modules), file=sys.stderr)"
     )
     said = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program],
+        env=plain_environment(DATABASE_URL=dsn),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
-    assert said.stdout == "\n"
+    assert said.stderr.splitlines()[-1] == ""
 
 
 @pytest.mark.parametrize(
@@ -370,41 +377,90 @@ async def test_what_its_status_does_not_allow_is_4(cli: Cli, outbox: Outbox, sto
     assert cli.out == ""
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(dsn: str) -> None:
+def redirected(how: str, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """The command, its streams as a shell redirects them."""
+    return subprocess.run(
+        ["sh", "-c", f'"$@" {how}', "sh", sys.executable, "-m", "stocksync", *words],
+        env=plain_environment(**settings),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def with_a_reader_gone(
+    *words: str, is_stderr_too: bool = False, **settings: str
+) -> "subprocess.CompletedProcess[str]":
     read_end, write_end = os.pipe()
     os.close(read_end)
     try:
-        ended = subprocess.run(
-            [sys.executable, "-m", "stocksync", "status"],
-            env=plain_environment(DATABASE_URL=dsn),
+        return subprocess.run(
+            [sys.executable, "-m", "stocksync", *words],
+            env=plain_environment(**settings),
             stdout=write_end,
-            stderr=subprocess.PIPE,
+            stderr=write_end if is_stderr_too else subprocess.PIPE,
             text=True,
             timeout=60,
             check=False,
         )
     finally:
         os.close(write_end)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(dsn: str) -> None:
+    ended = with_a_reader_gone("status", DATABASE_URL=dsn)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["list", "--help"], ["grants", "--reader", "r"]])
 def test_a_reader_that_is_gone_before_the_first_word_is_no_error(words: list[str]) -> None:
-    read_end, write_end = os.pipe()
-    os.close(read_end)
-    try:
-        ended = subprocess.run(
-            [sys.executable, "-m", "stocksync", *words],
-            env=plain_environment(),
-            stdout=write_end,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    finally:
-        os.close(write_end)
+    ended = with_a_reader_gone(*words)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("is_stderr_too", [False, True])
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["check"], 69), (["list"], 69), (["retry", "--failed", "--yes"], 69), (["lst"], 2)],
+)
+def test_a_reader_that_is_gone_makes_no_success_of_a_failure(
+    words: list[str], code: int, is_stderr_too: bool
+) -> None:
+    ended = with_a_reader_gone(
+        *words,
+        is_stderr_too=is_stderr_too,
+        DATABASE_URL="postgresql://u@127.0.0.1:1/db",
+        MICROSERVICE_URL="http://127.0.0.1:1",
+        MICROSERVICE_JWT="a.b.c",
+    )
+    assert ended.returncode == code
+    assert "Traceback" not in (ended.stderr or "")
+
+
+@pytest.mark.parametrize(
+    "words", [["--version"], ["--help"], ["list"], ["status", "--json"], ["dashboards"]]
+)
+def test_stdout_may_be_closed(dsn: str, words: list[str]) -> None:
+    ended = redirected(">&-", *words, DATABASE_URL=dsn)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("how", [">&-", "2>&-", ">&- 2>&-", "2>/dev/full"])
+def test_a_failure_is_one_whatever_has_become_of_the_streams(how: str) -> None:
+    ended = redirected(how, "list", DATABASE_URL="postgresql://u@127.0.0.1:1/db")
+    assert ended.returncode == 69
+    assert len(ended.stderr.splitlines()) == (0 if "2>" in how else 1)
+
+
+@pytest.mark.parametrize(
+    "words", [["--version"], ["--help"], ["list"], ["status", "--json"], ["dashboards"]]
+)
+def test_what_cannot_be_written_is_said_in_a_line_and_is_1(dsn: str, words: list[str]) -> None:
+    ended = redirected(">/dev/full", *words, DATABASE_URL=dsn)
+    said = "stocksync: stdout cannot be written: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (1, said)
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]])
@@ -783,6 +839,7 @@ async def test_the_status_is_a_verdict_with_its_reasons(
         "timers",
         "telegram",
         "oldest_snapshot",
+        "is_snapshot_hidden",
         "limits",
     }
     assert (document["verdict"], len(document["reasons"])) == ("STALLED", 1)

@@ -17,7 +17,7 @@ from stocksync.operations import Bulk, Operations
 from stocksync.store import Store
 from tests.outbox import ACCOUNT, OTHER_ACCOUNT, Outbox, account
 from tests.settling import REFUSED, claim, settle
-from tests.test_cli import plain_environment, run_command
+from tests.test_cli import plain_environment, redirected, run_command, with_a_reader_gone
 
 BY = "anna@desk"
 VERBS = pytest.mark.parametrize("verb", ["retry", "cancel"])
@@ -368,6 +368,24 @@ async def test_with_yes_it_counts_and_does_it(dsn: str, outbox: Outbox) -> None:
     assert "failed" not in await outbox.statuses()
 
 
+async def test_it_is_done_though_its_reader_is_gone(dsn: str, outbox: Outbox) -> None:
+    await fail(outbox, 5, "422")
+    ended = await asyncio.to_thread(
+        with_a_reader_gone, "retry", "--failed", "--yes", DATABASE_URL=dsn
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert await outbox.statuses() == {"pending": 5}
+
+
+async def test_it_is_done_though_nobody_can_be_told(dsn: str, outbox: Outbox) -> None:
+    await fail(outbox, 5, "422")
+    ended = await asyncio.to_thread(
+        redirected, ">/dev/full", "retry", "--failed", "--yes", DATABASE_URL=dsn
+    )
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
+    assert await outbox.statuses() == {"pending": 5}
+
+
 @pytest.mark.parametrize("words", [(), ("--yes",)])
 async def test_when_nothing_failed_there_is_nothing_to_do(dsn: str, words: tuple[str]) -> None:
     ended = await asyncio.to_thread(run_command, "retry", "--failed", *words, DATABASE_URL=dsn)
@@ -408,6 +426,29 @@ async def test_ctrl_c_ends_it_between_two_batches_and_says_what_was_done(
     changed = json.loads(out)["changed"]
     assert 0 < changed < 5000
     assert await outbox.statuses() == {"failed": 5000 - changed, "pending": changed}
+
+
+@pytest.mark.usefixtures("slow_to_log")
+@pytest.mark.parametrize("words", [[], ["--json"]])
+async def test_a_database_that_is_lost_is_69_also_when_the_reader_is_gone(
+    dsn: str, outbox: Outbox, words: list[str]
+) -> None:
+    await fail(outbox, 5000, "422")
+    running = asyncio.create_task(
+        asyncio.to_thread(
+            with_a_reader_gone, "retry", "--failed", "--yes", *words, DATABASE_URL=dsn
+        )
+    )
+    async with asyncio.timeout(60):
+        while not (await outbox.statuses()).get("pending", 0):
+            await asyncio.sleep(0.01)
+    await outbox.connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'stocksync'"
+    )
+    ended = await running
+    assert ended.returncode == 69
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.usefixtures("slow_to_log")

@@ -10,16 +10,23 @@ import asyncpg
 import pytest
 
 from stocksync.cli import main
+from stocksync.database import Database
 from stocksync.grants import grants
+from stocksync.metrics.families import of_standing
+from stocksync.operations import Operations
+from stocksync.statements import query
 from tests.daemons import running_daemon
 from tests.outbox import ACCOUNT, Outbox
 from tests.relaying import until_all
 from tests.service import TOKEN_ID, running_stand_in
+from tests.test_operations import LIMITS
 
 COLUMNS = (
     "id, token_id, order_id, allegro_order_id, operation_type, sku, quantity, warehouse,"
     " max_retries, next_retry_at"
 )
+AGE = "stocksync_oldest_snapshot_age_seconds"
+STATS = "pg_read_all_stats"
 
 
 @asynccontextmanager
@@ -163,6 +170,75 @@ async def test_each_role_can_do_what_the_commands_for_it_do(
         for argv in (("retry", str(row_id)), ("pause",), ("resume",), ("cancel", str(row_id))):
             assert await ran(dsns["daemon"], *argv) == 0
         assert await ran(dsns["producer"], "status") == 78
+
+
+@asynccontextmanager
+async def holding_a_snapshot(dsn: str) -> AsyncIterator[int]:
+    """A session that holds one; gives its pid."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        async with connection.transaction(isolation="repeatable_read"):
+            await connection.fetch("SELECT id FROM pending_stock_operations")
+            yield connection.get_server_pid()
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("part", ["daemon", "reader"])
+async def test_who_holds_a_snapshot_is_seen_whatever_role_it_has(dsn: str, part: str) -> None:
+    async with granted(dsn) as dsns, holding_a_snapshot(dsns["producer"]) as pid:
+        looking = await asyncpg.connect(dsns[part])
+        try:
+            text = query("oldest_snapshot", "public").replace("1 minute", "0 seconds")
+            [seen] = await looking.fetch(text)
+        finally:
+            await looking.close()
+        assert seen["pid"] == pid
+        assert 0 < seen["age_seconds"] < 60
+        assert not seen["is_hidden"]
+
+
+async def test_since_when_a_snapshot_is_held_is_not_told_where_it_cannot_be_known(
+    dsn: str, outbox: Outbox
+) -> None:
+    async with granted(dsn) as dsns, Database(url=dsns["daemon"]) as database:
+        async with database.connection() as connection:
+            name = await connection.fetchval("SELECT current_user")
+        await outbox.connection.execute(f"REVOKE pg_read_all_stats FROM {_quoted(name)}")
+        async with holding_a_snapshot(dsns["producer"]):
+            standing = await Operations(database=database).status(limits=LIMITS)
+            assert (standing.oldest_snapshot, standing.is_snapshot_hidden) == (None, True)
+            assert AGE not in {family.name for family in of_standing(standing)}
+        standing = await Operations(database=database).status(limits=LIMITS)
+        [age] = [family for family in of_standing(standing) if family.name == AGE]
+        assert age.samples[0].value == 0
+
+
+async def test_an_owner_that_is_no_superuser_grants_all_the_rest_and_says_what_is_left(
+    outbox: Outbox,
+) -> None:
+    owner, daemon = (f"{name}_{uuid4().hex[:12]}" for name in ("owner", "daemon"))
+    connection = outbox.connection
+    said: list[str] = []
+    connection.add_log_listener(lambda _, message: said.append(str(message.message)))
+    try:
+        await connection.execute(f"CREATE ROLE {owner}; CREATE ROLE {daemon}")
+        for table in await connection.fetch(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+        ):
+            await connection.execute(f"ALTER TABLE {table['tablename']} OWNER TO {owner}")
+        await connection.execute(f"ALTER SCHEMA public OWNER TO {owner}; SET ROLE {owner}")
+        await connection.execute(grants({"daemon": daemon}, schema="public"))
+        await connection.execute("RESET ROLE")
+        may = "SELECT has_table_privilege($1, 'pending_stock_operations', 'DELETE')"
+        assert await connection.fetchval(may, daemon)
+        assert not await connection.fetchval("SELECT pg_has_role($1, $2, 'USAGE')", daemon, STATS)
+        assert said == [f'A superuser has to do this: GRANT {STATS} TO "{daemon}"']
+    finally:
+        await connection.execute("RESET ROLE")
+        await connection.execute(f"REASSIGN OWNED BY {owner} TO CURRENT_USER")
+        for role in (daemon, owner):
+            await connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 async def _in_a_thread(call: Callable[[], int]) -> int:

@@ -147,8 +147,10 @@ def samples(text: str) -> dict[str, float]:
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
-def shown(metrics: Metrics, standing: Standing | None = None) -> dict[str, float]:
-    return samples(metrics.exposition(standing).decode())
+def shown(
+    metrics: Metrics, standing: Standing | None = None, *, is_database_away: bool = False
+) -> dict[str, float]:
+    return samples(metrics.exposition(standing, is_database_away=is_database_away).decode())
 
 
 # --- how the outbox stands -----------------------------------------------------------------------
@@ -222,10 +224,16 @@ def test_nothing_due_is_0_seconds_and_what_is_not_known_is_left_out() -> None:
 def test_without_its_database_a_daemon_shows_its_own_numbers_and_no_old_ones() -> None:
     metrics = idle_metrics()
     assert "stocksync_due_rows" in shown(metrics, STANDING)
-    found = shown(metrics, None)
+    found = shown(metrics, None, is_database_away=True)
     assert found["stocksync_database_up"] == 0
     assert "stocksync_due_rows" not in found
     assert "stocksync_pushes_in_flight" in found
+
+
+def test_a_database_of_which_nothing_is_known_is_not_said_to_be_away() -> None:
+    found = shown(idle_metrics(), None)
+    assert "stocksync_database_up" not in found
+    assert "stocksync_due_rows" not in found
 
 
 def test_a_daemon_that_is_set_to_poll_is_not_deaf() -> None:

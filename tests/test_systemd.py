@@ -5,6 +5,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,9 +83,12 @@ def test_a_manager_that_does_not_listen_stops_nobody(tmp_path: Path) -> None:
     notifier.watchdog()
 
 
-@pytest.mark.skipif(
+has_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
 )
+
+
+@has_systemd
 @pytest.mark.parametrize("which", [Unit.SERVICE, Unit.TEMPLATE, Unit.FAILURE])
 def test_systemd_understands_each_unit_and_finds_it_hardened(which: Unit, tmp_path: Path) -> None:
     file = tmp_path / which.value
@@ -104,6 +108,33 @@ def test_systemd_understands_each_unit_and_finds_it_hardened(which: Unit, tmp_pa
     assert rated.returncode == 0, rated.stdout + rated.stderr
 
 
+@has_systemd
+@pytest.mark.parametrize("which", [Unit.SERVICE, Unit.TEMPLATE, Unit.FAILURE])
+@pytest.mark.parametrize("name", ["with blank", "100%d", "$HOME", "$$", "#;ж"])
+def test_systemd_finds_the_command_whatever_its_path(
+    which: Unit, name: str, tmp_path: Path
+) -> None:
+    executable = tmp_path / name / "stocksync"
+    executable.parent.mkdir()
+    shutil.copy(EXECUTABLE, executable)
+    file = tmp_path / which.value
+    file.write_text(unit(which, executable=executable))
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", file], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ['"', "'", "\\"])
+def test_a_path_that_systemd_does_not_run_is_said(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    executable = tmp_path / name / "stocksync"
+    monkeypatch.setattr(sys, "argv", [str(executable)])
+    assert main(["systemd-unit"]) == 0
+    assert f"stocksync: systemd cannot run {executable}" in capsys.readouterr().err
+
+
 def test_each_unit_runs_this_installation_and_names_its_own_file(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -118,7 +149,7 @@ def test_each_unit_runs_this_installation_and_names_its_own_file(
         assert printed.startswith(f"# /etc/systemd/system/{name}\n")
         assert "{" not in printed
         if option != ("--drop-in",):
-            assert "/bin/stocksync " in printed
+            assert '/bin/stocksync" ' in printed
 
 
 def test_the_failure_unit_s_command_is_one_that_is_understood() -> None:

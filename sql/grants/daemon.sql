@@ -7,3 +7,13 @@ GRANT SELECT, INSERT, UPDATE, DELETE
        :"schema".stock_sync_conditions, :"schema".stock_sync_changes, :"schema".stock_sync_telegram
     TO :"role";
 GRANT SELECT ON :"schema".stock_sync_migrations TO :"role";
+
+-- Since when sessions of other roles hold a snapshot (`stocksync status`, and an alert) Postgres tells only
+-- members of pg_read_all_stats; they also see what those sessions run. All else works without.
+DO $do$
+BEGIN
+    GRANT pg_read_all_stats TO :"role";
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE NOTICE 'A superuser has to do this: %', $grant$GRANT pg_read_all_stats TO :"role"$grant$;
+END
+$do$;

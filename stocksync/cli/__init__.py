@@ -1,12 +1,11 @@
 """The command `stocksync`: arguments in, one verb performed, an exit code out."""
 
-import io
-import os
 import sys
 from collections.abc import Sequence
 
 from stocksync.cli.arguments import command_line
 from stocksync.cli.codes import DONE, FAILED, INTERRUPTED, exit_code
+from stocksync.cli.output import lost, outlets
 from stocksync.model import ForeignTables, SettingsError, StocksyncError
 
 
@@ -15,17 +14,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     SystemExit for --help, --version and wrong usage, as argparse has it.
     """
-    _write_whatever_comes()
-    try:
+    with outlets():
         try:
-            return _performed(argv)
-        finally:
-            # Now, while somebody can still say what is wrong with it.
-            sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read us has seen enough. The interpreter's own last flush shall not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+            return _told(_performed(argv))
+        except SystemExit as ended:
+            raise SystemExit(_told(int(ended.code or DONE))) from ended
 
 
 def _performed(argv: Sequence[str] | None) -> int:
@@ -46,6 +39,16 @@ def _performed(argv: Sequence[str] | None) -> int:
         return INTERRUPTED
 
 
+def _told(code: int) -> int:
+    """The code; of what was done and could not be told, 1."""
+    error = lost()
+    # Whoever read us and went has seen enough.
+    if error is None or isinstance(error, ConnectionError):
+        return code
+    sys.stderr.write(f"stocksync: stdout cannot be written: {error.strerror}\n")
+    return code or FAILED
+
+
 def _exit_code(error: StocksyncError, verb: str) -> int:
     if verb == "migrate" and isinstance(error, ForeignTables):
         # Nothing to configure for the others: the migration was refused.
@@ -58,9 +61,3 @@ def _complain(error: StocksyncError) -> None:
 
     for line in error.problems if isinstance(error, SettingsError) else (str(error),):
         sys.stderr.write(f"stocksync: {mask(line)}\n")
-
-
-def _write_whatever_comes() -> None:
-    """An order id may have letters that the terminal's encoding has not."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")

@@ -12,6 +12,8 @@ from stocksync.systemd import Unit, unit
 
 # systemd hides these from the unit (ProtectHome=yes).
 _HIDDEN = ("/home/", "/root/", "/run/user/")
+# systemd runs no program with one of these in its path, however it is written.
+_NOT_RUN = frozenset("\"'\\")
 
 
 async def print_grants(arguments: Namespace) -> None:
@@ -31,6 +33,11 @@ async def print_unit(arguments: Namespace) -> None:
         sys.stderr.write(
             f"stocksync: {executable} lies where the unit cannot see it (ProtectHome=yes): "
             "install it elsewhere, for instance into a venv under /opt\n"
+        )
+    if not _NOT_RUN.isdisjoint(str(executable)):
+        sys.stderr.write(
+            f"stocksync: systemd cannot run {executable}, for a quote or a backslash in its path: "
+            "install it elsewhere\n"
         )
 
 

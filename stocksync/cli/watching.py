@@ -14,6 +14,7 @@ from stocksync import schema
 from stocksync.cli import documents, texts_of_status, texts_of_watch
 from stocksync.cli.colour import red
 from stocksync.cli.layout import one_line, span, utc
+from stocksync.cli.output import lost
 from stocksync.cli.screen import Screen
 from stocksync.cli.session import opened
 from stocksync.database import Database
@@ -102,8 +103,9 @@ async def _one_after_the_other(watch: Watch, *, as_json: bool) -> None:
     while True:
         await watch.look()
         sys.stdout.write(_document(watch) if as_json else _block(watch))
-        # Whoever reads a pipe wants it now.
-        sys.stdout.flush()
+        # At once: whoever reads a pipe wants it now, and may have seen enough.
+        if lost() is not None:
+            return
         await asyncio.sleep(LOOK_SECONDS)
 
 
@@ -125,7 +127,7 @@ async def _on_screen(watch: Watch) -> None:
     with Screen() as screen, _signals(screen, changed.set) as ended_by:
         looking = asyncio.create_task(_look_on(watch, changed.set))
         try:
-            while not ended_by:
+            while not ended_by and lost() is None:
                 changed.clear()
                 _draw(watch, screen)
                 waking = asyncio.create_task(changed.wait())

@@ -65,11 +65,12 @@ def of_standing(standing: Standing) -> Iterable[Metric]:
     yield from _of_timers(standing.timers)
     yield from _of_telegram(standing.telegram, standing.numbers)
     snapshot = standing.oldest_snapshot
-    yield gauge(
-        "oldest_snapshot_age_seconds",
-        "How long a session has kept dead rows from being cleaned away; 0: none for a minute.",
-        snapshot.age_seconds if snapshot else 0,
-    )
+    if snapshot is not None or not standing.is_snapshot_hidden:
+        yield gauge(
+            "oldest_snapshot_age_seconds",
+            "How long a session has kept dead rows from being cleaned away; 0: none for a minute.",
+            snapshot.age_seconds if snapshot else 0,
+        )
 
 
 def _of_rows(numbers: Numbers) -> Iterable[Metric]:

@@ -136,7 +136,7 @@ class Operations:
             timeout_seconds=LOOK_SECONDS,
         )
         counted = answers.pop(0)[0] if with_census else {"completed": None, "cancelled": None}
-        _, [left], [rates], erring, due, held, seen, timed, [telegraph], snapshots = answers
+        _, [left], [rates], erring, due, held, seen, timed, [telegraph], [holder] = answers
         numbers = _numbers({**counted, **left, **rates}, erring, due)
         waiting = {row["held_by"]: row["row_count"] for row in due}
         circuits = tuple(
@@ -154,7 +154,8 @@ class Operations:
             daemons=daemons,
             timers=timers,
             telegram=telegram,
-            oldest_snapshot=next((Snapshot(**row) for row in snapshots), None),
+            oldest_snapshot=_snapshot(holder),
+            is_snapshot_hidden=holder["is_hidden"],
             limits=limits,
         )
 
@@ -218,6 +219,11 @@ def _all_changed(change: str, asked: tuple[UUID, ...], rows: Sequence[Record]) -
 
 def _nothing_done(asked: tuple[UUID, ...]) -> str:
     return "; nothing was changed" if len(asked) > 1 else ""
+
+
+def _snapshot(row: Record) -> Snapshot | None:
+    names = ("pid", "application_name", "state", "age_seconds")
+    return None if row["pid"] is None else Snapshot(**{name: row[name] for name in names})
 
 
 def _timer(row: Record) -> TimerSeen:

@@ -13,7 +13,13 @@ ALSO_KNOWN_AS = {
 class Group(BaseSettings):
     """Settings that are asked for together; a field's name is the variable's in lower case."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        # A command builds only the groups that it asks for.
+        defer_build=True,
+    )
 
     @classmethod
     def names(cls) -> dict[str, str]:

@@ -28,7 +28,9 @@ def unit(which: Unit, *, executable: Path) -> str:
     instance = "-%i" if which is Unit.TEMPLATE else ""
     for name, value in {
         "name": which.value,
-        "executable": str(executable),
+        # It stands in quotes: it may have blanks. A $ in it is one, unlike in the words that follow
+        # (systemd.service(5), "COMMAND LINES").
+        "executable": str(executable).replace("%", "%%"),
         "instance": instance,
         "of_instance": " %i" if which is Unit.TEMPLATE else "",
     }.items():

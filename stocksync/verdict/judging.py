@@ -38,6 +38,8 @@ class Standing:
     """Those that a daemon has set, by name."""
     telegram: TelegramSeen
     oldest_snapshot: Snapshot | None
+    is_snapshot_hidden: bool = False
+    """Somebody holds one, and our role may not see since when."""
     limits: Limits
     """By which it was judged."""
 

@@ -67,7 +67,7 @@ class Claiming:
 
     async def tick(self) -> float:
         """Claim as many due orders as are soon pushed; gives the seconds until the next look."""
-        room = self._line.target - len(self._line)
+        room = min(self._line.target - len(self._line), self._most)
         if 2 * room < self._line.target or self._is_full():
             return UNTIL_WOKEN
         now = time.monotonic()
@@ -105,7 +105,8 @@ class Claiming:
         if longest_wait_seconds > AHEAD_SECONDS:
             self._line.target = max(self._line.target // 2, self._fewest)
         elif longest_wait_seconds < AHEAD_SECONDS / 2:
-            self._line.target = min(self._line.target * 2, self._most)
+            # One claim is pushed while the next is made.
+            self._line.target = min(self._line.target * 2, 2 * self._most)
 
     async def _look_later(self) -> float:
         """The claim came back short: nothing more is due now."""

@@ -82,6 +82,7 @@ async def migrate(database: Database, *, is_dry_run: bool = False) -> list[Migra
             if not (await _state(connection, database))["has_schema"]:
                 await connection.execute(qualified('CREATE SCHEMA :"schema"', database.schema))
             await connection.execute(database.query("migrations_create"))
+        await connection.execute(database.query("migrations_patience"))
         for migration in missing:
             await connection.execute(
                 database.query("migrations_record"),

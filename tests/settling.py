@@ -31,4 +31,4 @@ async def claim(
 async def settle(store: Store, pushes: list[Push], outcome: Outcome = DONE) -> int:
     """Settle all with one outcome; gives the number of lost rows."""
     settled = await store.settle([settlement(push, outcome) for push in pushes])
-    return settled.lost_rows
+    return len(settled.lost)

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -298,7 +299,8 @@ def test_pushes_are_counted_by_what_came_of_them() -> None:
 def test_what_a_settling_did_is_counted() -> None:
     metrics = idle_metrics()
     metrics.settled(
-        Settled(lost_rows=2, completed_ages=(0.02, 4000.0), row_retries=3), seconds=0.004
+        Settled(lost=frozenset({uuid4(), uuid4()}), completed_ages=(0.02, 4000.0), row_retries=3),
+        seconds=0.004,
     )
     metrics.claimed(7, seconds=0.002)
     found = shown(metrics)

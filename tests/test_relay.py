@@ -310,6 +310,51 @@ async def test_a_lost_push_that_ends_beside_a_newer_one_of_its_order_does_not_hi
     assert await outbox.actions(row_id) == ["lease_expired", "completed"]
 
 
+async def test_an_order_that_ended_twice_and_is_locked_holds_up_no_other(
+    store: Store, outbox: Outbox
+) -> None:
+    held = await outbox.insert("held")
+    settling = Settling(
+        store=store,
+        line=Line(on_half_empty=lambda: None),
+        on_settled=nobody_listens,
+        meter=Uncounted(),
+    )
+    [lost] = await claim(store)
+    await outbox.expire_leases()
+    await store.rescue()
+    [newer] = await claim(store)
+    settling.add(settlement(newer), DONE)
+    settling.add(settlement(lost, TIMEOUT), TIMEOUT)
+    await outbox.insert_orders(3)
+    for push in await claim(store):
+        settling.add(settlement(push), DONE)
+    async with outbox.connection.transaction():
+        await outbox.connection.execute(
+            "SELECT FROM pending_stock_operations WHERE id = $1 FOR UPDATE", held
+        )
+        await settling.settle()
+        assert await outbox.statuses() == {"completed": 3, "processing": 1}
+    while len(settling):
+        await settling.settle()
+    assert await outbox.statuses() == {"completed": 4}
+
+
+async def test_when_patience_shrinks_a_hanging_push_is_not_waited_for_as_long_as_before(
+    dsn: str, stand_in: StandIn
+) -> None:
+    async with running_relay(dsn, stand_in) as running:
+        relay, loop = running.relay, asyncio.get_running_loop()
+        for patience_seconds in (30.0, 0.1):
+            relay._pace.patience_seconds = patience_seconds
+            relay._pace.begin(time.monotonic())
+            relay._look_for_hanging_soon()
+        assert relay._hang_timer is not None
+        assert relay._hang_timer.when() < loop.time() + 1
+        await until(lambda: relay._hang_timer is None)
+        assert relay._pace.admits()
+
+
 async def test_while_one_batch_is_settled_the_next_may_be_claimed_and_no_more(
     store: Store, outbox: Outbox
 ) -> None:

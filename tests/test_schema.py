@@ -9,8 +9,8 @@ import pytest
 
 from stocksync import schema
 from stocksync.database import Database
-from stocksync.model import SchemaError
-from tests.outbox import Outbox
+from stocksync.model import DatabaseUnavailable, SchemaError
+from tests.outbox import ACCOUNT, Outbox
 from tests.relaying import until_async
 
 THIS_FILE = Path(__file__).read_text("utf-8")
@@ -300,3 +300,31 @@ async def test_it_waits_for_a_daemon_that_claims_and_does_not_deadlock_with_it(
             assert len(await migrating) == len(all_of_them) - 4
     finally:
         await claiming.close()
+
+
+async def test_a_long_transaction_of_the_order_system_ends_the_migration_and_stops_nobody_else(
+    empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_of_them = schema.migrations()
+    insert = (
+        "INSERT INTO pending_stock_operations (token_id, order_id, sku, quantity)"
+        f" VALUES ('{ACCOUNT}', 'order', 'A-1', 1)"
+    )
+    holding, other = await asyncpg.connect(empty_dsn), await asyncpg.connect(empty_dsn)
+    try:
+        async with Database(url=empty_dsn) as database:
+            with monkeypatch.context() as before:
+                before.setattr(schema, "migrations", lambda: all_of_them[:9])
+                await schema.migrate(database)
+            transaction = holding.transaction()
+            await transaction.start()
+            await holding.execute(insert)
+            async with asyncio.timeout(30):
+                with pytest.raises(DatabaseUnavailable, match="lock timeout"):
+                    await schema.migrate(database)
+                await other.execute(insert)
+            await transaction.commit()
+            assert await schema.migrate(database) == all_of_them[9:]
+    finally:
+        await holding.close()
+        await other.close()

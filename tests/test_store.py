@@ -400,6 +400,19 @@ async def test_a_renewal_tells_a_lost_claim_from_a_newer_one_of_the_same_order(
     assert await store.renew(newer + lost, lease_seconds=60) == newer
 
 
+@pytest.mark.parametrize("is_lost_first", [True, False])
+async def test_to_give_back_a_lost_claim_does_not_hide_a_newer_one_of_the_same_order(
+    store: Store, outbox: Outbox, *, is_lost_first: bool
+) -> None:
+    await outbox.insert()
+    lost = await claim(store)
+    await outbox.expire_leases()
+    await store.rescue()
+    newer = await claim(store)
+    await store.release(lost + newer if is_lost_first else newer + lost)
+    assert await outbox.statuses() == {"pending": 1}
+
+
 async def test_an_order_that_somebody_else_holds_waits_and_the_others_do_not(
     store: Store, outbox: Outbox
 ) -> None:
@@ -431,7 +444,7 @@ async def test_a_row_that_somebody_holds_is_settled_later_and_holds_up_no_other(
         async with asyncio.timeout(10):
             settled = await store.settle([settlement(push) for push in pushes])
             assert len(await store.renew(pushes, lease_seconds=60)) == 1
-        assert (set(settled.blocked), settled.lost_rows) == ({held}, 0)
+        assert (settled.blocked, settled.lost) == (frozenset({held}), frozenset())
     assert await outbox.statuses() == {"completed": 1, "processing": 1}
     assert await settle(store, [p for p in pushes if p.order_id == "held"]) == 0
     assert await outbox.statuses() == {"completed": 2}
@@ -631,6 +644,21 @@ async def test_probes_go_one_second_after_it_opened_and_then_doubling_up_to_thir
         await settle(store, [probe], AWAY)
     assert distances == [2, 4, 8, 16, 30, 30, 30]
     assert {row["retry_count"] for row in await outbox.rows()} == {0}, "a probe is no retry"
+
+
+async def test_a_parked_account_has_one_probe_however_often_a_claim_looks_again(
+    store: Store, database: Database, outbox: Outbox
+) -> None:
+    await outbox.insert_orders(20, token_id=OTHER_ACCOUNT)
+    failure = Seen(account=OTHER_ACCOUNT, order="order-1", kind=Kind.TOKEN, reason="a test")
+    await Circuits(database=database, failures=1).feed([failure])
+    await outbox.connection.execute("UPDATE stock_sync_circuits SET probe_at = now() WHERE is_open")
+    # Of so many rows each that the first window is too small for a whole claim.
+    await outbox.insert_orders(60, units=30, token_id=ACCOUNT)
+    pushes = await claim(store, 50)
+    assert sorted(push.is_probe for push in pushes) == [False] * 49 + [True]
+    probes = "SELECT probes FROM stock_sync_circuits WHERE is_open"
+    assert await outbox.connection.fetchval(probes) == 1
 
 
 async def test_a_probe_that_hangs_or_whose_daemon_died_holds_up_the_next_for_half_a_lease(

@@ -1,6 +1,6 @@
 -- Gives back what was claimed and never begun: no attempt, no trace, due as before. A row that
 -- somebody else has locked is left to its lease.
--- $1 ids, sorted, $2 claim tokens; orders claimed themselves: $3 tokens, $4 ids, $5 claim tokens, $6 whether
+-- $1 ids, $2 claim tokens; orders claimed themselves: $3 tokens, $4 ids, $5 claim tokens, $6 whether
 -- they are to be pushed for their own sake.
 -- $7 the accounts of which one was to be a probe ('': of the service): another may be it at once.
 WITH released AS (
@@ -9,7 +9,7 @@ WITH released AS (
         claim_token = NULL, claim_no = NULL, lease_until = NULL
     WHERE o.id = ANY (ARRAY(
         SELECT r.id FROM :"schema".pending_stock_operations r
-        WHERE r.id = ANY ($1::uuid[]) AND r.claim_token = ($2::uuid[])[width_bucket(r.id, $1::uuid[])]
+        WHERE r.id = ANY ($1::uuid[]) AND r.claim_token = ANY ($2::uuid[])
         FOR UPDATE SKIP LOCKED))),
 probes_ended AS (
     UPDATE :"schema".stock_sync_circuits c SET probe_until = NULL

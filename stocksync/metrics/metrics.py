@@ -77,7 +77,7 @@ class Metrics:
             self._end_to_end_seconds.add(age)
         self._rows["retries"] += settled.row_retries
         self._rows["failed"] += len(settled.given_up)
-        self._rows["lost"] += settled.lost_rows
+        self._rows["lost"] += len(settled.lost)
 
     # --- shown -----------------------------------------------------------------------------------
 

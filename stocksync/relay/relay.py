@@ -223,8 +223,7 @@ class Relay:
         started_at = time.monotonic()
         self.in_flight += 1
         going = self._pace.begin(started_at)
-        if self._hang_timer is None:
-            self._look_for_hanging()
+        self._look_for_hanging_soon()
         is_proven = False
         try:
             outcome = await self._pusher.push(push)
@@ -248,8 +247,15 @@ class Relay:
         self._settling.add(settlement, outcome)
         self._settle_loop.wake()
 
-    def _look_for_hanging(self) -> None:
+    def _look_for_hanging_soon(self) -> None:
         # One timer for all: to set and to cancel one for each push would cost more than its pace.
+        timer, loop = self._hang_timer, asyncio.get_running_loop()
+        if timer is None or timer.when() > loop.time() + self._pace.patience_seconds:
+            if timer is not None:  # set when patience was longer
+                timer.cancel()
+            self._look_for_hanging()
+
+    def _look_for_hanging(self) -> None:
         rest_seconds = self._pace.excuse_late(time.monotonic())
         self._hang_timer = (
             None

@@ -37,6 +37,10 @@ class Tally:
     lost: int = 0
 
 
+# What is to be written, and told to the circuits; None: they have been told, or need not be.
+Outcomes = list[tuple[Settlement, Seen | None]]
+
+
 class OnSettled(Protocol):
     """Hears what was settled (`watching.Watching.told`)."""
 
@@ -48,14 +52,14 @@ class OnSettled(Protocol):
 
 
 class Settling:
-    """The outcomes at hand; with a batch of them unwritten, nothing more is claimed."""
+    """The outcomes at hand; with too many of them unwritten, nothing more is claimed."""
 
     def __init__(self, *, store: Store, line: Line, on_settled: OnSettled, meter: Meter) -> None:
         self._store = store
         self._line = line
         self._on_settled = on_settled
         self._meter = meter
-        self._outcomes: list[tuple[Settlement, Seen | None]] = []
+        self._outcomes: Outcomes = []
         # Settled, but the circuits do not know yet.
         self._untold: list[Seen] = []
         self._is_clean = True
@@ -112,18 +116,21 @@ class Settling:
         return is_blocked
 
     async def _settle_batch(self) -> bool:
-        batch = self._batch()
+        batch, again = self._next_batch()
         if not batch:
             return False
         began_at = time.monotonic()
         settled = await self._write([settlement for settlement, _ in batch])
         self._meter.settled(settled, seconds=time.monotonic() - began_at)
-        self._outcomes[: len(batch)] = [
-            (_left(settlement, settled.blocked), None)
-            for settlement, _ in batch
-            if settled.blocked and any(row.id in settled.blocked for row in settlement.rows)
+        self._outcomes[: len(batch) + len(again)] = [
+            *(
+                (_left(settlement, settled.blocked), None)
+                for settlement, _ in batch
+                if settled.blocked and any(row.id in settled.blocked for row in settlement.rows)
+            ),
+            *again,
         ]
-        if any(_moves_on(settlement, settled.blocked) for settlement, _ in batch):
+        if any(_moves_on(settlement, settled) for settlement, _ in batch):
             self.settled_at = time.monotonic()
         self._untold = [*self._untold, *(each for _, each in batch if each)][-LONGEST_MEMORY:]
         self._is_clean = self._is_clean and settled.is_clean
@@ -166,18 +173,21 @@ class Settling:
         """What waits to be written: its leases have to be kept alive."""
         return [settlement.push for settlement, _ in self._outcomes]
 
-    def _batch(self) -> list[tuple[Settlement, Seen | None]]:
-        """The first ones, each order once: the statement finds a row's claim by the row's id.
+    def _next_batch(self) -> tuple[Outcomes, Outcomes]:
+        """The first ones, each order once, and what of them has to wait for the next batch.
 
-        A claim that was lost while its push was in flight may end beside a newer one of its order.
+        A claim that was lost while its push was in flight may end beside a newer one of its order;
+        the statement finds a row's claim by the row's id, and takes one of them at a time.
         """
+        batch: Outcomes = []
+        again: Outcomes = []
         orders: set[tuple[str, str]] = set()
-        for n, (settlement, _) in enumerate(self._outcomes[:SETTLE_LIMIT]):
-            order = settlement.push.token_id, settlement.push.order_id
-            if order in orders:
-                return self._outcomes[:n]
+        for each in self._outcomes[:SETTLE_LIMIT]:
+            push = each[0].push
+            order = push.token_id, push.order_id
+            (again if order in orders else batch).append(each)
             orders.add(order)
-        return self._outcomes[:SETTLE_LIMIT]
+        return batch, again
 
     async def _write(self, batch: list[Settlement]) -> Settled:
         try:
@@ -245,9 +255,9 @@ class Settling:
 
     def _tell_rows(self, settled: Settled, batch: Sequence[tuple[Settlement, Seen | None]]) -> None:
         log.debug("relay.settled", orders=len(batch))
-        if settled.lost_rows:
-            self.tally.lost += settled.lost_rows
-            log.warning("relay.lost_leases", rows=settled.lost_rows)
+        if settled.lost:
+            self.tally.lost += len(settled.lost)
+            log.warning("relay.lost_leases", rows=len(settled.lost))
         for settlement, _ in batch if settled.given_up else ():
             failed = [row for row in settlement.rows if row.id in settled.given_up]
             if failed:
@@ -260,11 +270,12 @@ class Settling:
                 )
 
 
-def _moves_on(settlement: Settlement, blocked: frozenset[UUID]) -> bool:
-    """Whether it shows that rows get on: neither a failed probe nor a locked row does."""
+def _moves_on(settlement: Settlement, settled: Settled) -> bool:
+    """Whether it shows that rows get on: a failed probe, a locked and a lost row do not."""
     if settlement.push.is_probe and not settlement.is_proven:
         return False
-    return not settlement.rows or any(row.id not in blocked for row in settlement.rows)
+    untouched = settled.blocked | settled.lost
+    return not settlement.rows or any(row.id not in untouched for row in settlement.rows)
 
 
 def _left(settlement: Settlement, blocked: frozenset[UUID]) -> Settlement:

@@ -94,7 +94,7 @@ class Store:
         )
         assert row is not None  # noqa: S101 - the function always answers
         return Settled(
-            lost_rows=len(row["lost_ids"]),
+            lost=frozenset(row["lost_ids"]),
             blocked=frozenset(row["blocked_ids"]),
             given_up=frozenset(row["given_up_ids"] or ()),
             is_clean=row["is_clean"],

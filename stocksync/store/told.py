@@ -36,7 +36,7 @@ class Claim:
 class Settled:
     """What became of a settlement."""
 
-    lost_rows: int = 0
+    lost: frozenset[UUID] = frozenset()
     """Rows that somebody else holds by now."""
     blocked: frozenset[UUID] = frozenset()
     """Rows that somebody else has locked: to be settled later."""
@@ -56,7 +56,7 @@ class Settled:
     def plus(self, other: "Settled") -> "Settled":
         """Both together."""
         return Settled(
-            lost_rows=self.lost_rows + other.lost_rows,
+            lost=self.lost | other.lost,
             blocked=self.blocked | other.blocked,
             given_up=self.given_up | other.given_up,
             is_clean=self.is_clean and other.is_clean,

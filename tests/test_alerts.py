@@ -235,8 +235,9 @@ def test_an_outage_in_russian() -> None:
         "Причина: no connection: refused\n"
         "В очереди: 121 операция.\n"
         "Ничего не потеряно: stocksync проверяет связь не реже одного раза в 30 секунд и отправит "
-        "всё автоматически, когда микросервис заработает; до тех пор микросервис может считать "
-        "этот остаток не списанным. Пока микросервис не работает, попытки не расходуются.\n"
+        "всё автоматически, когда микросервис заработает; до тех пор флаги этих заказов в "
+        "микросервисе могут быть устаревшими. Пока микросервис не работает, попытки не "
+        "расходуются.\n"
         "Что делать: восстановить работу микросервиса; перезапуск stocksync не поможет.\n"
         "Текущее состояние:\n"
         "stocksync status"
@@ -247,12 +248,13 @@ def test_its_end_says_how_long_it_was_and_what_waited() -> None:
     assert told(Kind.OUTAGE, "ended", waiting_rows=2000) == (
         "🟢 The microservice is back up\n"
         "It was down for 2 h 15 min, until 2026-11-23 02:10 UTC.\n"
-        "Gathered in the queue: 2,000 operations; now being sent automatically.\n"
+        "Built up in the queue: 2,000 operations; now being sent automatically.\n"
         "No action needed."
     )
 
 
 REJECTED = opened_by(("a", Said.CREDENTIALS, "401 credentials refused: Not validated"))
+KNOWS_NOBODY = opened_by(("a", Said.TOKEN, "404"), ("b", Said.TOKEN, "404"))
 
 
 def test_a_rejected_key_is_called_so_and_its_reason_is_said_once() -> None:
@@ -262,11 +264,11 @@ def test_a_rejected_key_is_called_so_and_its_reason_is_said_once() -> None:
         "Reason: 401: Not validated\n"
         "Waiting in the queue: 121 operations.\n"
         "Nothing is lost, and no retries are used up: once the key is corrected and stocksync "
-        "restarted, everything is sent automatically. Until then the microservice may still count "
-        "this stock as not deducted.\n"
+        "restarted, everything is sent automatically. Until then the microservice's flags for "
+        "these orders may be out of date.\n"
         "What to do: correct the key in stocksync's settings: either STOCK_SYNC_MICROSERVICE_JWT, "
         "or STOCK_SYNC_MICROSERVICE_JWT_SECRET (the same secret as the microservice's) and "
-        "STOCK_SYNC_MICROSERVICE_JWT_USER_ID. Then restart stocksync (with systemd):\n"
+        "STOCK_SYNC_MICROSERVICE_JWT_USER_ID. Then restart stocksync. With systemd:\n"
         "systemctl restart stocksync\n"
         "Current status:\n"
         "stocksync status"
@@ -279,6 +281,58 @@ def test_a_rejected_key_is_called_so_and_its_reason_is_said_once() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("reason", "began", "lasts", "ended", "lasted"),
+    [
+        (
+            KNOWS_NOBODY,
+            "The microservice finds none of the accounts: sending has stopped",
+            "The microservice still finds none of the accounts, for 2 h 15 min now",
+            "The microservice finds the accounts again",
+            "It found none of them for 2 h 15 min, until 2026-11-23 02:10 UTC.",
+        ),
+        (
+            flapping(),
+            "Sending has stopped: the microservice fails too often",
+            "The microservice still fails too often, for 2 h 15 min now",
+            "The microservice works again",
+            "It failed too often for 2 h 15 min, until 2026-11-23 02:10 UTC.",
+        ),
+        (
+            "no connection: refused",
+            "The microservice is down: sending has stopped",
+            "The microservice is still down, for 2 h 15 min now",
+            "The microservice is back up",
+            "It was down for 2 h 15 min, until 2026-11-23 02:10 UTC.",
+        ),
+    ],
+    ids=["knows_nobody", "flaps", "is_down"],
+)
+def test_what_an_outage_is_called_depends_on_its_reason(
+    reason: str, began: str, lasts: str, ended: str, lasted: str
+) -> None:
+    assert told(Kind.OUTAGE, "began", reason=reason).startswith(f"🔴 {began}\n")
+    assert told(Kind.OUTAGE, "lasts", reason=reason).startswith(f"🔴 {lasts}\n")
+    assert told(Kind.OUTAGE, "ended", reason=reason).startswith(f"🟢 {ended}\n{lasted}\n")
+
+
+def test_when_no_account_is_known_all_is_sent_once_the_cause_is_fixed() -> None:
+    assert (
+        "\nNothing is lost: once the cause is fixed, everything is sent automatically; until then "
+        "the microservice's flags for these orders may be out of date.\n"
+    ) in told(Kind.OUTAGE, "began", reason=KNOWS_NOBODY)
+
+
+@pytest.mark.parametrize("reason", [REJECTED, KNOWS_NOBODY, flapping(), "no connection: refused"])
+def test_both_languages_say_the_same_of_every_outage(reason: str) -> None:
+    for phase in ("began", "lasts", "ended"):
+        russian, english = (
+            told(Kind.OUTAGE, phase, language, reason=reason) for language in get_args(Language)
+        )
+        assert sorted(re.findall(r"\d+", russian)) == sorted(re.findall(r"\d+", english))
+        assert len(russian.splitlines()) == len(english.splitlines())
+
+
 def test_what_follows_from_an_outage_is_a_part_of_its_message() -> None:
     text = told(Kind.OUTAGE, "lasts")
     assert text.startswith(
@@ -286,7 +340,7 @@ def test_what_follows_from_an_outage_is_a_part_of_its_message() -> None:
     )
     assert (
         "Effects so far:\n• the queue is above the alert threshold\n"
-        "• waiting for more than 6 hours: 12 operations\n"
+        "• unsent for more than 6 hours: 12 operations\n"
         "• nothing has been sent for 1 h 7 min\n"
     ) in text
     assert "Effects" not in told(Kind.OUTAGE, "lasts", lines={})
@@ -300,10 +354,11 @@ def test_a_standstill_is_told_in_numbers_of_its_language() -> None:
         "Первая в очереди ждёт 3 мин 10 с.\n"
         "Ничего не отправлено уже 2 мин 5 с.\n"
         "Микросервис ни при чём: проблема в stocksync или в его базе данных. Ничего не потеряно.\n"
+        "Пока они не отправлены, флаги этих заказов в микросервисе могут быть устаревшими.\n"
         "Что делать:\n"
         "1. Посмотреть причину:\n"
         "stocksync status\n"
-        "2. Перезапустить stocksync (это безопасно; если это systemd):\n"
+        "2. Перезапустить stocksync (это безопасно). Под systemd:\n"
         "systemctl restart stocksync\n"
         "3. Если не помогло, проверить базу данных stocksync."
     )
@@ -340,9 +395,8 @@ def test_rows_that_failed_are_told_with_the_command_that_sends_them_again() -> N
         "Orders: ORDER-0 (0a1b2c3d…), ORDER-1 (“Ирина”)\n"
         "• 1 operation: 500 error in the service\n"
         "Orders: ORDER-2 (“Ирина”)\n"
-        "Nothing is deleted; the microservice still has the old flag and may count this stock as "
-        "not deducted.\n"
-        "Sending again is safe, but fails again until the cause is fixed.\n"
+        "The operations are kept; the microservice's flags for these orders may be out of date.\n"
+        "Sending again is safe, but will fail again until the cause is fixed.\n"
         "What to do: fix the cause, then send them again:\n"
         f"stocksync retry {ID.format(0)} {ID.format(1)} {ID.format(2)}"
     )
@@ -378,7 +432,7 @@ def test_without_counts_the_examples_are_counted() -> None:
         "• 1 operation: 500 error in the service\n"
         "Orders: ORDER-2 (“Ирина”)\n"
         "• …and 4 more operations\n"
-        "Nothing is deleted;"
+        "The operations are kept;"
     )
 
 
@@ -404,9 +458,14 @@ def test_what_needs_a_decision_is_counted_and_shown_first() -> None:
     ]
     facts: dict[str, Any] = {"found": 6, "repaired": 5, "left": 0, "given_up": 1}
     text = told(Kind.DISCREPANCIES, "happened", **facts, examples=examples)
-    assert text.startswith("🟡 Wrong flags at the microservice, decision needed: 1 order\n")
+    assert text.startswith(
+        "🟡 stocksync's and the microservice's flags differ, decision needed: 1 order\n"
+    )
     [first, *others] = [line for line in text.splitlines() if line.startswith("• ")]
-    assert first.startswith("• order ORDER-5, “Ирина”")
+    assert first == (
+        "• order ORDER-5, “Ирина”: stocksync “deducted”, microservice “not deducted”; "
+        "correction stopped"
+    )
     assert len(others) == 4
     assert f"\nstocksync show --order=ORDER-5 --token={ACCOUNT}\n" in text
 
@@ -441,13 +500,28 @@ def test_a_condition_that_lasts_is_told_as_it_stands_now() -> None:
     assert "2,000" not in text
 
 
+def test_a_backlog_that_lasts_was_waited_for_long_enough() -> None:
+    began, lasts = (told(Kind.BACKLOG, phase) for phase in ("began", "lasts"))
+    assert "What to do: if the queue has not shrunk in 10 min, see what holds it up:\n" in began
+    assert "What to do: see what holds it up:\n" in lasts
+
+
+def test_a_negative_order_is_told_with_what_corrects_it() -> None:
+    text = told(Kind.NEGATIVE, "happened", "ru")
+    assert text.startswith("🟡 Возвращено больше, чем списано: 1 заказ\n")
+    assert text.endswith(
+        f"\nstocksync show --order=ORDER-1 --token={ACCOUNT}\n"
+        "Если ошибка в операциях stocksync: добавить операцию adjustment, которая её исправит."
+    )
+
+
 @pytest.mark.parametrize(
     ("reason", "said", "act"),
     [
         (REJECTED, "401: Not validated", "correct the key in stocksync's settings"),
         (
-            opened_by(("a", Said.TOKEN, "404"), ("b", Said.TOKEN, "404")),
-            "it finds none of the accounts any more: 404",
+            KNOWS_NOBODY,
+            "404",
             "restore that connection, or correct the setting",
         ),
         (
@@ -460,7 +534,11 @@ def test_a_condition_that_lasts_is_told_as_it_stands_now() -> None:
             "x",
             "bring the microservice back up",
         ),
-        (flapping(), "more than half of the last 20 attempts failed: 500", "bring the micros"),
+        (
+            flapping(),
+            "more than half of the last 20 attempts failed; error: 500",
+            "find the cause in the microservice's log",
+        ),
     ],
 )
 def test_what_to_do_in_an_outage_depends_on_its_reason(reason: str, said: str, act: str) -> None:
@@ -470,7 +548,7 @@ def test_what_to_do_in_an_outage_depends_on_its_reason(reason: str, said: str, a
 
 
 def test_our_own_words_for_a_reason_are_said_in_russian_too() -> None:
-    assert "\nПричина: больше половины из последних 20 попыток не удались: 500\n" in told(
+    assert "\nПричина: не удалось больше половины последних 20 попыток; ошибка: 500\n" in told(
         Kind.OUTAGE, "began", "ru", reason=flapping()
     )
     assert "\nПричина: 404: Токен\n" in told(Kind.PARKED, "began", "ru")
@@ -543,9 +621,9 @@ def test_foreign_text_is_short_and_on_one_line() -> None:
 def test_an_order_id_that_nobody_should_type_is_in_no_command() -> None:
     hostile = {**EXAMPLES[1], "order_id": "x" * 300}
     text = told(Kind.NEGATIVE, "happened", examples=[hostile])
-    assert text.endswith(f"\nstocksync list --token={ACCOUNT}")
+    assert f"\nstocksync list --token={ACCOUNT}\n" in text
     quoted = told(Kind.NEGATIVE, "happened", examples=[hostile | {"order_id": "$(reboot) '"}])
-    command = quoted.splitlines()[-1]
+    *_, command, _ = quoted.splitlines()
     assert shlex.split(command)[2] == "--order=$(reboot) '"
 
 
@@ -633,7 +711,7 @@ def test_what_lasts_comes_first_and_what_came_and_went_is_one_line() -> None:
         "Строк меньше, чем событий: повторы, а также начало и конец, собраны в одну строку.\n"
         "\nПродолжается:\n"
         "🟡 02:40 UTC – Микросервис не принимает аккаунт «Ирина»\n"
-        "\nТребует ручного решения:\n"
+        "\nТребует ручного вмешательства:\n"
         "🟡 04:10 UTC – Автоматических попыток больше не будет: 6 операций\n"
         "\nЗакончилось или для сведения:\n"
         "🔵 05:10 UTC – Сообщение: the unit failed see the journal\n"
@@ -775,7 +853,7 @@ def test_every_word_is_said_somewhere() -> None:
 
 def headline_templates() -> Iterator[str]:
     words = LANGUAGES["en"]
-    for headlines in (*words.conditions.values(), words.key_rejected):
+    for headlines in (*words.conditions.values(), *words.outages.values()):
         yield headlines.began
     yield from (text for kind, text in words.happened.items() if kind is not Kind.NOTICE)
     yield from (words.discrepancies_left, words.discrepancies_repaired, words.crashed, words.late)

@@ -1,11 +1,11 @@
 """Conditions: what is said of what lasts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from stocksync.alerts.errors import errors
 from stocksync.alerts.facts import LONGEST_ID, Facts, line_of
 from stocksync.alerts.layout import Line, Rank, command
-from stocksync.alerts.teller import CREDENTIALS, STATUS, Teller, examples_of
+from stocksync.alerts.teller import CREDENTIALS, STATUS, Teller, by_reason, examples_of
 from stocksync.changes import Change, Phase
 from stocksync.message import Code
 
@@ -21,9 +21,9 @@ def outage(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
         return
     reason = Facts(change.facts).text("reason")
     yield from _held_up(teller, change)
-    yield teller.line(_by_reason(words.outage_meanings, reason))
+    yield teller.line(by_reason(words.outage_meanings, reason))
     yield from teller.follows(change)
-    yield teller.act(_by_reason(words.outage_acts, reason))
+    yield teller.act(by_reason(words.outage_acts, reason))
     if reason.startswith(CREDENTIALS):
         yield command(RESTART)
     yield from teller.status()
@@ -63,6 +63,7 @@ def stalled(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
     if (quiet_seconds := facts.number("quiet_seconds")) is not None:
         yield teller.line(words.stalled_quiet, seconds=quiet_seconds)
     yield teller.line(words.stalled_meaning)
+    yield teller.line(words.until_sent)
     yield teller.act(words.stalled_look)
     yield command(STATUS)
     yield teller.act(words.stalled_restart)
@@ -86,7 +87,8 @@ def backlog(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
     elif seconds is not None and oldest_seconds is None:
         yield teller.line(words.backlog_not_due)
     yield teller.line(words.is_safe)
-    yield teller.act(words.backlog_act)
+    yield teller.line(words.until_sent)
+    yield teller.act(words.backlog_acts.get(change.phase, words.backlog_acts[Phase.LASTS]))
     yield command(STATUS)
 
 
@@ -132,10 +134,6 @@ def _held_up(teller: Teller, change: Change) -> Iterator[Line]:
     yield from teller.since(change)
     yield from teller.reason(facts.text("reason"))
     yield teller.line(teller.words.waiting, rows=facts.count("waiting_rows"))
-
-
-def _by_reason(templates: Mapping[str, str], reason: str) -> str:
-    return next(each for beginning, each in templates.items() if reason.startswith(beginning))
 
 
 def _several_parked(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:

@@ -11,13 +11,6 @@ ENGLISH = Words(
     units=("d", "h", "min", "s"),
     quoted="“#”",
     conditions={
-        Kind.OUTAGE: Headlines(
-            began="The microservice is down: sending has stopped",
-            lasts="The microservice is still down, for {seconds:span} now",
-            ended="The microservice is back up",
-            was="The microservice was down for {seconds:span}",
-            lasted="It was down for {seconds:span}, until {at}.",
-        ),
         Kind.PARKED: Headlines(
             began="The microservice does not accept the account {account}",
             lasts="The microservice still does not accept the account {account}, "
@@ -50,21 +43,44 @@ ENGLISH = Words(
             lasted="The problem lasted {seconds:span}, until {at}.",
         ),
         Kind.FAILURE_RATE: Headlines(
-            began="Many attempts to send fail: {rate:%} in the last {minutes} min",
-            lasts="Many attempts to send still fail, for {seconds:span} now: {rate:%} in the last "
-            "{minutes} min",
+            began="Many failed attempts to send: {rate:%} in the last {minutes} min",
+            lasts="Still many failed attempts to send, for {seconds:span} now: {rate:%} in the "
+            "last {minutes} min",
             ended="Failure rate back to normal: {rate:%} (threshold {threshold:%})",
             was="Many attempts to send failed; that problem lasted {seconds:span}",
             lasted="The problem lasted {seconds:span}, until {at}.",
         ),
     },
-    key_rejected=Headlines(
-        began="The microservice rejects stocksync's key: sending has stopped",
-        lasts="The microservice still rejects stocksync's key, for {seconds:span} now",
-        ended="The microservice accepts stocksync's key again",
-        was="The microservice rejected stocksync's key for {seconds:span}",
-        lasted="It rejected the key for {seconds:span}, until {at}.",
-    ),
+    outages={
+        "credentials:": Headlines(
+            began="The microservice rejects stocksync's key: sending has stopped",
+            lasts="The microservice still rejects stocksync's key, for {seconds:span} now",
+            ended="The microservice accepts stocksync's key again",
+            was="The microservice rejected stocksync's key for {seconds:span}",
+            lasted="It rejected the key for {seconds:span}, until {at}.",
+        ),
+        "no account is known": Headlines(
+            began="The microservice finds none of the accounts: sending has stopped",
+            lasts="The microservice still finds none of the accounts, for {seconds:span} now",
+            ended="The microservice finds the accounts again",
+            was="The microservice found none of the accounts for {seconds:span}",
+            lasted="It found none of them for {seconds:span}, until {at}.",
+        ),
+        "more than half of the last": Headlines(
+            began="Sending has stopped: the microservice fails too often",
+            lasts="The microservice still fails too often, for {seconds:span} now",
+            ended="The microservice works again",
+            was="The microservice failed too often for {seconds:span}",
+            lasted="It failed too often for {seconds:span}, until {at}.",
+        ),
+        "": Headlines(
+            began="The microservice is down: sending has stopped",
+            lasts="The microservice is still down, for {seconds:span} now",
+            ended="The microservice is back up",
+            was="The microservice was down for {seconds:span}",
+            lasted="It was down for {seconds:span}, until {at}.",
+        ),
+    },
     several_parked={
         Phase.BEGAN: "The microservice does not accept {count:account|accounts}",
         Phase.LASTS: "The microservice still does not accept {count:account|accounts}",
@@ -81,84 +97,92 @@ ENGLISH = Words(
     reason="Reason: {reason}",
     reasons={
         "credentials: ": "{reason}",
-        "no account is known to it any more: ": "it finds none of the accounts any more: {reason}",
+        "no account is known to it any more: ": "{reason}",
         "more than half of the last 20 pushes failed: ": "more than half of the last 20 attempts "
-        "failed: {reason}",
+        "failed; error: {reason}",
     },
     most_often="Most often: {error}",
     waiting="Waiting in the queue: {rows:operation|operations}.",
     rows_wait="{rows:operation|operations} in the queue",
     next_in_line="The next one in line has been waiting {seconds:span}.",
-    released="Gathered in the queue: {rows:operation|operations}; now being sent automatically.",
-    is_safe="Nothing is lost; sending is retried automatically.",
-    until_sent="Until they are sent, the microservice may still count this stock as not deducted.",
+    released="Built up in the queue: {rows:operation|operations}; now being sent automatically.",
+    is_safe="Nothing is lost: stocksync keeps trying automatically.",
+    until_sent="Until they are sent, the microservice's flags for these orders may be out of date.",
     nothing_to_do="No action needed.",
     current_status="Current status:",
     effects="Effects so far:",
     follows={
         "backlog": "• the queue is above the alert threshold",
-        "stale": "• waiting for more than {hours:hour|hours}: {number:operation|operations}",
+        "stale": "• unsent for more than {hours:hour|hours}: {number:operation|operations}",
         "stalled": "• nothing has been sent for {number:span}",
     },
     outage_meanings={
         "credentials:": "Nothing is lost, and no retries are used up: once the key is corrected "
-        "and stocksync restarted, everything is sent automatically. Until then the microservice "
-        "may still count this stock as not deducted.",
-        "": "Nothing is lost: stocksync checks at least every 30 seconds and sends everything "
-        "automatically once the microservice is back; until then the microservice may still count "
-        "this stock as not deducted. An outage uses up no retries.",
+        "and stocksync restarted, everything is sent automatically. Until then the microservice's "
+        "flags for these orders may be out of date.",
+        "no account is known": "Nothing is lost: once the cause is fixed, everything is sent "
+        "automatically; until then the microservice's flags for these orders may be out of date.",
+        "": "Nothing is lost: stocksync checks the connection at least once every 30 seconds and "
+        "sends everything automatically once the microservice is back; until then the "
+        "microservice's flags for these orders may be out of date. Retries are not used up during "
+        "an outage.",
     },
     outage_acts={
         "credentials:": "What to do: correct the key in stocksync's settings: either "
         "STOCK_SYNC_MICROSERVICE_JWT, or STOCK_SYNC_MICROSERVICE_JWT_SECRET (the same secret as "
-        "the microservice's) and STOCK_SYNC_MICROSERVICE_JWT_USER_ID. Then restart stocksync "
-        "(with systemd):",
-        "no account is known": "The microservice does not find a single account: most likely it "
-        "cannot reach its database, or stocksync's key names a wrong user "
+        "the microservice's) and STOCK_SYNC_MICROSERVICE_JWT_USER_ID. Then restart stocksync. With "
+        "systemd:",
+        "no account is known": "Most likely the microservice cannot reach its database, or "
+        "stocksync's key names the wrong user "
         "(STOCK_SYNC_MICROSERVICE_JWT_USER_ID). What to do: restore that connection, or correct "
         "the setting and restart stocksync.",
+        "more than half of the last": "What to do: find the cause in the microservice's log and "
+        "fix it; restarting stocksync will not help.",
         "/health: database": "The microservice cannot reach its database. What to do: restore that "
         "connection; restarting stocksync will not help.",
         "": "What to do: bring the microservice back up; restarting stocksync will not help.",
     },
-    parked_meaning="Nothing is lost. Other accounts are sent as usual. Once the microservice "
-    "accepts this account, sending starts automatically within 30 seconds; until then the "
-    "microservice may still count this stock as not deducted.",
-    several_parked_meaning="Nothing is lost. Other accounts are sent as usual. Once the "
-    "microservice accepts one of these, its sending starts automatically within 30 seconds; until "
-    "then the microservice may still count this stock as not deducted.",
+    parked_meaning="Nothing is lost. Other accounts' operations are sent as usual. Once the "
+    "microservice accepts this account, sending starts automatically within 30 seconds; until then "
+    "the microservice's flags for these orders may be out of date.",
+    several_parked_meaning="Nothing is lost. Other accounts' operations are sent as usual. Once "
+    "the microservice accepts one of these, its sending starts automatically within 30 seconds; "
+    "until then the microservice's flags for these orders may be out of date.",
     parked_act="What to do: check that the microservice has this account's token (an identifier, "
-    "not a secret) and that it belongs to the right user: the one of "
-    "STOCK_SYNC_MICROSERVICE_JWT_USER_ID. Token:\n{token}",
+    "not a secret) and that it belongs to the user named in stocksync's key "
+    "(STOCK_SYNC_MICROSERVICE_JWT_USER_ID). Token:\n{token}",
     several_parked_act="What to do: check that the microservice has the tokens of these accounts "
-    "(identifiers, not secrets) and that they belong to the right user: the one of "
-    "STOCK_SYNC_MICROSERVICE_JWT_USER_ID.",
+    "(identifiers, not secrets) and that they belong to the user named in stocksync's key "
+    "(STOCK_SYNC_MICROSERVICE_JWT_USER_ID).",
     stalled_due="Ready to be sent: {rows:operation|operations}.",
     stalled_quiet="Nothing has been sent for {seconds:span}.",
     stalled_meaning="The microservice is not the cause: the problem is in stocksync or its "
     "database. Nothing is lost.",
     stalled_look="What to do:\n1. See the cause:",
-    stalled_restart="2. Restart stocksync (this is safe; with systemd):",
+    stalled_restart="2. Restart stocksync (this is safe). With systemd:",
     stalled_else="3. If that does not help, check stocksync's database.",
     alert_threshold="Alert threshold: {limit}.",
     nothing_is_sent=", nothing is being sent",
     backlog_takes="At the current rate the queue clears in {seconds:span}.",
     backlog_not_due="No operation is due to be sent yet.",
-    backlog_act="What to do: if the queue has not shrunk in 10 min, see what holds it up:",
+    backlog_acts={
+        Phase.BEGAN: "What to do: if the queue has not shrunk in 10 min, see what holds it up:",
+        Phase.LASTS: "What to do: see what holds it up:",
+    },
     stale_oldest="The oldest since {at}.",
     stale_act="What to do: see why the oldest one is waiting:",
     failure_rate_counts="Not confirmed by the microservice: {unproven} of {attempts:attempt|"
     "attempts} (alert threshold {share:%}).",
-    failure_rate_meaning="Nothing is lost: failed attempts are retried automatically, except "
-    "refused ones.",
+    failure_rate_meaning="Nothing is lost. Failed attempts are retried automatically; refused "
+    "operations are not, and are reported separately.",
     failure_rate_act="What to do: check whether the microservice is healthy:",
     refused="Refused by the microservice: {count:operation|operations}.",
     used_up="All retries used up: {count:operation|operations}.",
     failed_now="Needing manual action in total: {count:operation|operations}.",
     accounts="Accounts: {accounts}",
-    failed_meaning="Nothing is deleted; the microservice still has the old flag and may count this "
-    "stock as not deducted.",
-    failed_again="Sending again is safe, but fails again until the cause is fixed.",
+    failed_meaning="The operations are kept; the microservice's flags for these orders may be out "
+    "of date.",
+    failed_again="Sending again is safe, but will fail again until the cause is fixed.",
     failed_act="What to do: fix the cause, then send them again:",
     failed_act_many="What to do: see all such operations and fix the cause:",
     failed_then_many="Then send all of them again (the command shows how many; with --yes it "
@@ -167,9 +191,12 @@ ENGLISH = Words(
     "or a deduction was not recorded.",
     negative_act="What to do: compare stocksync's operations with this order's stock movements in "
     "the order system:",
+    negative_correct="If stocksync's operations are wrong: add an adjustment operation that "
+    "corrects them.",
     discrepancies_repaired="The microservice had wrong flags: {count:order|orders}, corrected",
-    discrepancies_left="Wrong flags at the microservice, decision needed: {count:order|orders}",
-    discrepancies_meaning="stocksync compared its flags “stock deducted” with the microservice's.",
+    discrepancies_left="stocksync's and the microservice's flags differ, decision needed: "
+    "{count:order|orders}",
+    discrepancies_meaning="stocksync compared its “stock deducted” flags with the microservice's.",
     discrepancies_too_old="Not corrected automatically (settled more than {hours:hour|hours} ago): "
     "{count:order|orders}.",
     discrepancy_acts={
@@ -178,10 +205,10 @@ ENGLISH = Words(
         "or a person): {count:order|orders}.",
         "repaired": "Corrected, the right flag was sent again: {count:order|orders}.",
     },
-    discrepancies_act="What to do: see which side is right:",
+    discrepancies_act="What to do: see for each order which side is right; the first one:",
     discrepancies_correct="If stocksync is right: add two adjustment operations to the order, +1 "
-    "and −1, and its flag is sent again. If the microservice is right: add one that makes the "
-    "balance right. Who else changes the flag is in the microservice's log.",
+    "and −1, and its flag is sent again. If the microservice is right: add one that makes "
+    "“deducted minus returned” correct. The microservice's log shows who else changes the flag.",
     deducted="deducted",
     not_deducted="not deducted",
     report_pushed="Sent: {orders:order|orders}, {rows:operation|operations}",
@@ -189,7 +216,7 @@ ENGLISH = Words(
     report_retries="Retries: {count}",
     report_retry_time="Operations that needed a retry: {seconds:span} on average, from queueing to "
     "confirmation",
-    report_failed="Given up that day: {rows}; needing manual action now: {now}",
+    report_failed="Operations given up that day: {rows}; needing manual action now: {now}",
     report_discrepancies="Wrong flags at the microservice: found {found}, corrected {repaired}",
     report_slowest="Slowest account: {account}, {seconds:span} on average "
     "({rows:operation|operations})",
@@ -203,7 +230,7 @@ ENGLISH = Words(
     crashed_restart="Fix it, then restart:",
     example="• order {order}, {account}",
     example_balance="deducted minus returned: {balance} pcs",
-    example_flags="should be “{wanted}”, was “{found}”",
+    example_flags="stocksync “{wanted}”, microservice “{found}”",
     example_acts={
         "repaired": "corrected",
         "left": "not corrected",

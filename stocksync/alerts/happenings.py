@@ -63,6 +63,7 @@ def negative(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:
         yield teller.example(each, teller.speech.text(words.example_balance, balance=balance))
     yield teller.act(words.negative_act)
     yield command(show_order(examples))
+    yield teller.act(words.negative_correct)
 
 
 def discrepancies(teller: Teller, changes: Sequence[Change]) -> Iterator[Line]:

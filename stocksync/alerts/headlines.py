@@ -36,13 +36,13 @@ def title(teller: Teller, changes: Sequence[Change]) -> str:
     last, count, words = changes[-1], len(changes), teller.words
     if last.kind is Kind.PARKED and count > 1:
         return teller.speech.text(words.several_parked[last.phase], count=count)
-    if last.kind in words.conditions:
-        return title_of_condition(teller, last, last.phase)
     if last.kind is Kind.DISCREPANCIES:
         if left := undecided(changes):
             return teller.speech.text(words.discrepancies_left, count=left)
         found = sum_of(changes, "found")
         return teller.speech.text(words.discrepancies_repaired, count=found)
+    if last.kind not in words.happened:
+        return title_of_condition(teller, last, last.phase)
     template = words.crashed if is_crash(last) else words.happened[last.kind]
     facts = Facts(last.facts)
     return teller.speech.text(

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from stocksync.alerts.facts import LONGEST_ID, LONGEST_NAME, Facts, line_of
 from stocksync.alerts.layout import Line, Rank, command
@@ -10,6 +11,8 @@ from stocksync.alerts.speech import Speech, Value
 from stocksync.alerts.words import Headlines
 from stocksync.changes import EXAMPLES, Change, Kind, Phase
 from stocksync.message import Code
+
+T = TypeVar("T")
 
 STATUS = "stocksync status"
 CREDENTIALS = "credentials:"
@@ -53,9 +56,8 @@ class Teller:
 
     def headlines(self, change: Change) -> Headlines:
         """What its condition is called."""
-        is_key = Facts(change.facts).raw("reason").startswith(CREDENTIALS)
-        if change.kind is Kind.OUTAGE and is_key:
-            return self.words.key_rejected
+        if change.kind is Kind.OUTAGE:
+            return by_reason(self.words.outages, Facts(change.facts).raw("reason"))
         return self.words.conditions[change.kind]
 
     def since(self, change: Change) -> Iterator[Line]:
@@ -118,6 +120,11 @@ def _began_at(change: Change) -> datetime | None:
         return change.at - timedelta(seconds=Facts(change.facts).count("seconds"))
     except OverflowError:
         return None
+
+
+def by_reason(table: Mapping[str, T], reason: str) -> T:
+    """The first entry whose key a circuit's reason begins with; "" fits all."""
+    return next(each for beginning, each in table.items() if reason.startswith(beginning))
 
 
 def sum_of(changes: Sequence[Change], name: str) -> int:

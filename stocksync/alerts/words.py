@@ -98,8 +98,9 @@ class Words:
     """# stands for the name."""
 
     conditions: Mapping[Kind, Headlines]
-    key_rejected: Headlines
-    """An outage by our credentials."""
+    """Of all that last but an outage."""
+    outages: Mapping[str, Headlines]
+    """By the beginning of the circuit's reason; the last one, "", fits all others."""
     several_parked: Mapping[Phase, str]
     happened: Mapping[Kind, str]
 
@@ -122,9 +123,9 @@ class Words:
     """By the kinds in a change's `lines`."""
 
     outage_meanings: Mapping[str, str]
-    """By the beginning of the circuit's reason, like:"""
+    """By the beginning of the circuit's reason, like `outages`."""
     outage_acts: Mapping[str, str]
-    """The last one, "", fits all others."""
+    """The same."""
     parked_meaning: str
     several_parked_meaning: str
     parked_act: str
@@ -140,7 +141,7 @@ class Words:
     """Behind the number in a backlog's headline."""
     backlog_takes: str
     backlog_not_due: str
-    backlog_act: str
+    backlog_acts: Mapping[Phase, str]
     stale_oldest: str
     stale_act: str
     failure_rate_counts: str
@@ -158,6 +159,7 @@ class Words:
     failed_then_many: str
     negative_meaning: str
     negative_act: str
+    negative_correct: str
     discrepancies_repaired: str
     discrepancies_left: str
     discrepancies_meaning: str

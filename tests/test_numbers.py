@@ -322,6 +322,20 @@ async def test_the_failure_rate_is_that_of_its_window(
     assert (await operations.status(limits=calm)).verdict is Verdict.OK
 
 
+async def test_just_after_an_outage_the_present_rate_is_that_since_rows_flow_again(
+    operations: Operations, outbox: Outbox
+) -> None:
+    for ago in (4, 3):
+        await minute(outbox, ago, rows_completed=6)
+    # Two minutes ago nothing was completed.
+    await minute(outbox, 1, rows_completed=600)
+    await minute(outbox, 0, rows_completed=1)
+    numbers = await numbers_of(operations)
+    assert (numbers.flowing_rows, numbers.completed_lately) == (601, 613)
+    assert 60 <= numbers.flowing_seconds <= 180 + 5
+    assert 3 <= numbers.completed_per_second <= 10.1
+
+
 async def test_the_present_rate_is_that_of_five_minutes_or_since_rows_flow(
     operations: Operations, outbox: Outbox
 ) -> None:

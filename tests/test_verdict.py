@@ -195,6 +195,9 @@ def test_a_reason_says_what_waits_and_for_how_long() -> None:
 def test_a_backlog_takes_what_is_due_at_the_present_rate() -> None:
     assert replace(due(1), completed_lately=150).backlog_seconds == 6
     assert replace(due(1), completed_lately=150, lately_seconds=50).backlog_seconds == 1
+    # Just after an outage of minutes it is the flow that counts, not the silence before it.
+    flowing = replace(due(1), completed_lately=200, flowing_rows=150, flowing_seconds=15)
+    assert flowing.backlog_seconds == pytest.approx(0.3)
     assert due(1).backlog_seconds is None
     assert IDLE.backlog_seconds == 0
 

@@ -62,6 +62,10 @@ class Numbers:
     """Rows, within the last five minutes."""
     lately_seconds: float
     """Over which they were completed: 300, or less when nothing was completed before."""
+    flowing_rows: int = 0
+    """Completed since the last whole minute of these five without any."""
+    flowing_seconds: float = 300.0
+    """So long."""
     completed_today: int
     """Rows, since midnight UTC."""
     last_completed_at: datetime | None
@@ -85,7 +89,9 @@ class Numbers:
 
     @property
     def completed_per_second(self) -> float:
-        """At present: over the last five minutes, or since something was completed at all."""
+        """At present: since rows flow again, else over the last five minutes."""
+        if self.flowing_rows:
+            return self.flowing_rows / self.flowing_seconds
         return self.completed_lately / self.lately_seconds
 
     @property

@@ -98,7 +98,9 @@ def there(dsn: str, use: Callable[..., None]) -> None:
 
 
 def plain_environment(**settings: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("STOCK_SYNC_", "ALLEGRO_"))}
+    # COLUMNS: the workers of pytest-xdist have one.
+    others = ("STOCK_SYNC_", "ALLEGRO_", "COLUMNS")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(others)}
     kept["STOCK_SYNC_HTTP_PORT"] = "0"  # somebody else may have the usual one
     return kept | {f"STOCK_SYNC_{name}": value for name, value in settings.items()}
 

@@ -231,7 +231,8 @@ async def test_a_probe_is_no_attempt_but_what_it_proves_is_pushed(
 ) -> None:
     await stand_in.stop_listening()
     await outbox.insert("order", TOKEN_ID)
-    async with running_relay(dsn, stand_in, circuit_failures=1) as running:
+    # The row itself is due long after the circuit has opened, which makes it due for a probe.
+    async with running_relay(dsn, stand_in, circuit_failures=1, retry_seconds=60) as running:
 
         async def is_open() -> bool:
             return bool(await outbox.connection.fetchval("SELECT is_open FROM stock_sync_circuits"))

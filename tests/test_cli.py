@@ -677,7 +677,8 @@ async def test_no_row_of_a_table_is_wider_than_the_terminal(
     row_id = await outbox.insert("4711", sku="s" * 100)
     assert await cli("list") == 0
     assert re.search(rf"^{row_id}\s+pending ", cli.out, re.MULTILINE)
-    assert " in 6" in cli.out
+    # A minute, less what a busy machine took to get here.
+    assert re.search(r" in \d", cli.out)
     assert max(map(len, cli.out.splitlines())) <= columns
     assert await cli("show", "--order", "4711") == 0
     assert str(row_id) in cli.out

@@ -1214,7 +1214,10 @@ def test_a_long_value_goes_on_below_itself(nothing_set: pytest.MonkeyPatch) -> N
 def test_what_is_written_elsewhere_is_neither_cut_nor_wrapped(
     nothing_set: pytest.MonkeyPatch,
 ) -> None:
-    nothing_set.setattr("shutil.get_terminal_size", os.terminal_size)
+    # By name, too: pytest asks as well.
+    nothing_set.setattr(
+        "shutil.get_terminal_size", lambda fallback=(80, 24): os.terminal_size(fallback)
+    )
     assert pairs([("label", "word " * 100)]).count("\n") == 0
     assert table(("A", "B"), [("a" * 36, "b" * 36)] * 2, cut="B").endswith("b" * 36)
 

@@ -269,16 +269,21 @@ async def nobody_listens(pushes: Sequence[Seen], /, *, is_clean: bool) -> None:
     """Hear what was settled."""
 
 
+def settling_alone(store: Store, line: Line | None = None) -> Settling:
+    """Settling, with nobody around it."""
+    return Settling(
+        store=store,
+        line=Line(on_half_empty=lambda: None) if line is None else line,
+        on_settled=nobody_listens,
+        meter=Uncounted(),
+    )
+
+
 async def test_an_outcome_that_cannot_be_written_does_not_hold_up_the_others(
     store: Store, outbox: Outbox
 ) -> None:
     await outbox.insert_orders(3)
-    settling = Settling(
-        store=store,
-        line=Line(on_half_empty=lambda: None),
-        on_settled=nobody_listens,
-        meter=Uncounted(),
-    )
+    settling = settling_alone(store)
     for push in await claim(store):
         # Postgres takes no NUL in a text.
         reason = "\x00" if push.order_id == "order-2" else "500"
@@ -292,12 +297,7 @@ async def test_a_lost_push_that_ends_beside_a_newer_one_of_its_order_does_not_hi
     store: Store, outbox: Outbox
 ) -> None:
     row_id = await outbox.insert()
-    settling = Settling(
-        store=store,
-        line=Line(on_half_empty=lambda: None),
-        on_settled=nobody_listens,
-        meter=Uncounted(),
-    )
+    settling = settling_alone(store)
     [lost] = await claim(store)
     await outbox.expire_leases()
     await store.rescue()
@@ -314,12 +314,7 @@ async def test_an_order_that_ended_twice_and_is_locked_holds_up_no_other(
     store: Store, outbox: Outbox
 ) -> None:
     held = await outbox.insert("held")
-    settling = Settling(
-        store=store,
-        line=Line(on_half_empty=lambda: None),
-        on_settled=nobody_listens,
-        meter=Uncounted(),
-    )
+    settling = settling_alone(store)
     [lost] = await claim(store)
     await outbox.expire_leases()
     await store.rescue()
@@ -359,8 +354,8 @@ async def test_while_one_batch_is_settled_the_next_may_be_claimed_and_no_more(
     store: Store, outbox: Outbox
 ) -> None:
     line = Line(on_half_empty=lambda: None)
-    settling = Settling(store=store, line=line, on_settled=nobody_listens, meter=Uncounted())
     line.target = 20
+    settling = settling_alone(store, line)
     await outbox.insert_orders(SETTLE_LIMIT + line.target)
     pushes = await claim(store, SETTLE_LIMIT + line.target)
     for push in pushes[:-1]:
@@ -376,12 +371,7 @@ async def test_neither_a_failed_probe_nor_a_locked_row_counts_as_settled(
     store: Store, outbox: Outbox
 ) -> None:
     """An account that is parked for weeks shall not hide that the others stand still."""
-    settling = Settling(
-        store=store,
-        line=Line(on_half_empty=lambda: None),
-        on_settled=nobody_listens,
-        meter=Uncounted(),
-    )
+    settling = settling_alone(store)
     row_id = await outbox.insert()
     [push] = await claim(store)
     settling.add(settlement(replace(push, is_probe=True), RETRY), RETRY)

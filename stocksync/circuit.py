@@ -13,6 +13,8 @@ from stocksync.model import Cause, Done, Outcome, Push, Refused, Retry
 RECENT = 20
 # Orders, and refusals, that a circuit remembers: far more than open it.
 LONGEST_MEMORY = 100
+# How the reason begins when the service does not take the key.
+CREDENTIALS = "credentials: "
 
 
 class Kind(StrEnum):
@@ -203,7 +205,7 @@ class AccountCircuit:
 
 def _why_open(circuit: ServiceCircuit, push: Seen, *, failures: int) -> str | None:
     if push.kind is Kind.CREDENTIALS:
-        return f"credentials: {push.reason}"
+        return f"{CREDENTIALS}{push.reason}"
     if circuit.knows_nobody and len({*circuit.failed, *circuit.unknown}) >= failures:
         return f"no account is known to it any more: {push.reason}"
     if len(circuit.failed) >= failures:

@@ -946,7 +946,9 @@ async def test_the_status_tells_of_an_outage_and_what_waits_for_it(
     assert "503; 3 rows wait for the service\n" in cli.out
     line = r"circuit +the service's, open for \d+ s; 0 probes, the next .*; 3 rows wait for it\n"
     assert re.search(line, cli.out)
-    assert re.search(r"due +nothing that may be claimed; 3 rows held up\n", cli.out)
+    assert re.search(
+        r"due +nothing that may be claimed; 3 rows held up; how long they take shows", cli.out
+    )
     assert await cli("status", "--json") == 0
     [circuit] = cli.document["circuits"]
     assert circuit.pop("opened_at").endswith("Z")
@@ -1014,6 +1016,8 @@ async def test_a_parked_account_is_shown_by_its_token(
     await Circuits(database=database).feed([proof, refusal] * 5)
     assert await cli("status") == 0
     assert f"  the account {OTHER_ACCOUNT} is parked: 404 Токен; 1 row waits for it\n" in cli.out
+    assert "  to mend a parked account: see that the microservice has its token" in cli.out
+    assert re.search(r"due +nothing that may be claimed; 1 row held up; how long they", cli.out)
     assert re.search(rf"parked +{OTHER_ACCOUNT} for \d+ s; 0 probes, the next ", cli.out)
     assert await cli("show", "--order", "4711") == 0
     assert "the service to know its account; the next probe is due" in cli.out

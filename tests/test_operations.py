@@ -537,6 +537,20 @@ async def test_errors_are_counted_the_most_frequent_first(
     assert numbers.next_retry_at == numbers.next_due_at == first
 
 
+async def test_what_is_held_up_is_not_said_to_be_retried(
+    operations: Operations, outbox: Outbox, store: Store, circuits: Circuits
+) -> None:
+    for token_id, outcome in ((account(1), RETRY), (account(2), TIMEOUT), (account(2), TIMEOUT)):
+        await outbox.insert(token_id=token_id)
+        await settle(store, await claim(store), outcome)
+    await circuits.pause(token_id=account(2), minutes=5, by=BY)
+    numbers = (await operations.status(limits=LIMITS)).numbers
+    assert (numbers.retrying, numbers.retry_error) == (1, RETRY.reason)
+    await lose_the_service(circuits)
+    numbers = (await operations.status(limits=LIMITS)).numbers
+    assert (numbers.retrying, numbers.retry_error, numbers.next_retry_at) == (0, None, None)
+
+
 async def test_what_waits_for_the_service_is_no_standstill(
     operations: Operations, outbox: Outbox, circuits: Circuits, database: Database
 ) -> None:

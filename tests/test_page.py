@@ -177,6 +177,7 @@ async def test_degraded_is_said_with_each_reason_and_the_account(
     await expect(visit.page.locator("#holding")).to_contain_text(
         f"Account {OTHER_ACCOUNT} is parked"
     )
+    await expect(visit.page.locator("#holding")).to_contain_text("To mend it: see that the micros")
 
 
 async def test_accounts_are_called_by_their_names(scene: Scene, visit: Visit) -> None:

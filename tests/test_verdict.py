@@ -202,12 +202,27 @@ def test_a_backlog_takes_what_is_due_at_the_present_rate() -> None:
     assert IDLE.backlog_seconds == 0
 
 
+def test_nobody_can_say_how_long_a_backlog_takes_that_is_held_up() -> None:
+    assert replace(IDLE, waiting_rows=3, completed_lately=150).backlog_seconds is None
+    assert replace(due(1), waiting_rows=3, completed_lately=150).backlog_seconds == 6
+
+
 def test_an_open_circuit_says_why_and_what_waits_for_it() -> None:
     _, [reason] = judge(IDLE, (DAEMON,), (OPEN,))
-    assert "the service's circuit is open" in reason
-    assert reason.endswith(": 503 turned away; 12 rows wait for the service")
+    assert reason == (
+        "the service's circuit is open, and closes by itself when the service works again: "
+        "503 turned away; 12 rows wait for the service"
+    )
     _, [reason] = judge(IDLE, (DAEMON,), (PARKED,))
     assert reason == f"the account {ACCOUNT} is parked: 404 token not accepted; 1 row waits for it"
+
+
+def test_a_circuit_that_waits_for_another_key_does_not_say_that_it_closes_by_itself() -> None:
+    _, [reason] = judge(IDLE, circuits=(replace(OPEN, reason="credentials: 401 no such user"),))
+    assert reason == (
+        "the service's circuit is open, and closes when STOCK_SYNC_MICROSERVICE_JWT… is corrected "
+        "and the daemon restarted: credentials: 401 no such user; 12 rows wait for the service"
+    )
 
 
 def test_a_pause_says_until_when_and_by_whom() -> None:

@@ -49,6 +49,11 @@ def works(standing: Standing) -> list[tuple[str, str | None]]:
 
 def _notes(standing: Standing) -> Iterable[str]:
     numbers = standing.numbers
+    if any(circuit.is_open and not circuit.is_service for circuit in standing.circuits):
+        yield (
+            "to mend a parked account: see that the microservice has its token, and that the token "
+            "belongs to the JWT's user; its rows then flow by themselves within 30 s"
+        )
     if numbers.failed:
         need = "needs" if numbers.failed == 1 else "need"
         yield (
@@ -105,7 +110,7 @@ def _completed(numbers: Numbers) -> str:
 def _due(numbers: Numbers) -> str:
     parts = [_due_now(numbers)]
     if numbers.waiting_rows:
-        parts.append(f"{count(numbers.waiting_rows, 'row')} held up")
+        parts.append(f"{count(numbers.waiting_rows, 'row')} held up{_until_released(numbers)}")
     if not numbers.due_rows and numbers.next_due_at is not None:
         parts.append(f"the next row {distance(numbers.next_due_at, numbers.now)}")
     return "; ".join(parts)
@@ -127,6 +132,12 @@ def _backlog(numbers: Numbers) -> str:
     if seconds is None:
         return "; nothing was completed lately"
     return f"; done in about {span(seconds)} at the present rate"
+
+
+def _until_released(numbers: Numbers) -> str:
+    if numbers.due_rows:
+        return ""
+    return "; how long they take shows when they flow again"
 
 
 def _first_try(numbers: Numbers) -> str | None:

@@ -12,6 +12,11 @@ from stocksync.verdict.seen import CircuitSeen, DaemonSeen, Snapshot, TelegramSe
 SHORTEST_STANDSTILL_SECONDS = 60.0
 # Parked and paused accounts that are reasons by name; the others are counted.
 NAMED_ACCOUNTS = 5
+_ENDS_BY_ITSELF = "and closes by itself when the service works again"
+# The daemon reads its settings when it starts.
+_ENDS_BY_RESTART = (
+    "and closes when STOCK_SYNC_MICROSERVICE_JWT… is corrected and the daemon restarted"
+)
 
 
 class Verdict(StrEnum):
@@ -136,8 +141,9 @@ def _paused(circuit: CircuitSeen) -> str:
 
 def _open(circuit: CircuitSeen) -> str:
     if circuit.is_service:
+        ends = _ENDS_BY_RESTART if circuit.wants_credentials else _ENDS_BY_ITSELF
         return (
-            "the service's circuit is open, and closes by itself when the service works again: "
+            f"the service's circuit is open, {ends}: "
             f"{circuit.reason}{_waiting(circuit.waiting_rows, 'the service')}"
         )
     rows = _waiting(circuit.waiting_rows, "it")

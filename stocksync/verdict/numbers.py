@@ -47,7 +47,7 @@ class Numbers:
     next_due_at: datetime | None
     """When the next pending row comes due; None: there is none to come."""
     retrying: int
-    """Pending rows that failed before."""
+    """Pending rows that failed before, but for those that a circuit or a pause holds up."""
     next_retry_at: datetime | None
     """When the first of them is due, or since when."""
     retry_error: str | None
@@ -96,9 +96,9 @@ class Numbers:
 
     @property
     def backlog_seconds(self) -> float | None:
-        """How long what may be claimed takes at the present rate; None: nothing moves."""
+        """How long what is due takes at the present rate; None: nothing moves, or all is held."""
         if not self.due_rows:
-            return 0.0
+            return None if self.waiting_rows else 0.0
         return self.due_rows / self.completed_per_second if self.completed_lately else None
 
     @property

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from stocksync.circuit import CREDENTIALS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitSeen:
@@ -30,6 +32,11 @@ class CircuitSeen:
     def is_service(self) -> bool:
         """Of the service, or, as a pause, of all; otherwise of an account."""
         return not self.token_id
+
+    @property
+    def wants_credentials(self) -> bool:
+        """It is open because the service does not take the key."""
+        return self.is_open and (self.reason or "").startswith(CREDENTIALS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

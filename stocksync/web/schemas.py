@@ -78,13 +78,15 @@ _STATISTICS = {
     "due_orders": _WHOLE | {"description": "orders that may be pushed again now"},
     "held_operations": _WHOLE | {"description": "due rows that a circuit or a pause holds up"},
     "held_orders": _WHOLE,
-    "retrying_operations": _WHOLE | {"description": "pending rows that failed before"},
+    "retrying_operations": _WHOLE
+    | {"description": "pending rows that failed before, and are not held up"},
     "orders_to_push_again": _WHOLE,
     "ambiguous_orders": _WHOLE,
     "oldest_due_seconds": _or_null(_NUMBER),
     "next_due_at": _or_null(_TIME),
     "next_retry_at": _or_null(_TIME),
-    "backlog_seconds": _or_null(_NUMBER) | {"description": "null: nothing moves"},
+    "backlog_seconds": _or_null(_NUMBER)
+    | {"description": "null: nothing moves, or all is held up"},
     "completed_per_second": _NUMBER,
     "last_completed_at": _or_null(_TIME),
     "first_try_share": _or_null(_NUMBER),

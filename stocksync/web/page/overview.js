@@ -10,6 +10,8 @@ const VERDICTS = {
 const GOAL_FIRST_TRY = 0.99;
 const GOAL_RETRIED_SECONDS = 300;
 const UNSENT_SECONDS = 60;
+const MEND_ACCOUNT = "To mend it: see that the microservice has this account's token, and that the "
+  + "token belongs to the JWT's user; its rows then flow by themselves within 30 s.";
 
 function showVerdict(told) {
   const [sign, meaning] = VERDICTS[told.verdict];
@@ -68,7 +70,7 @@ function numbersOf(numbers, limits) {
     ["Completed today", whole(numbers.completed_today), `${rough(numbers.completed_per_second * 60)} a minute now`],
     ["First try", maybe(numbers.first_try_share, percent), `of 24 h; goal ${percent(GOAL_FIRST_TRY)}`,
       numbers.first_try_share !== null && numbers.first_try_share < GOAL_FIRST_TRY],
-    ["Backlog gone in", backlog(numbers), numbers.due_operations ? "at the present rate" : "nothing is due",
+    ["Backlog gone in", backlog(numbers), backlogNote(numbers),
       numbers.backlog_seconds === null],
     ["Held up", whole(numbers.held_operations), "by a circuit or a pause"],
     ["Being retried", whole(numbers.retrying_operations), numbers.next_retry_at
@@ -82,8 +84,13 @@ function numbersOf(numbers, limits) {
 }
 
 function backlog(numbers) {
-  if (!numbers.due_operations) return "–";
-  return numbers.backlog_seconds === null ? "never" : span(numbers.backlog_seconds);
+  if (numbers.backlog_seconds === null) return numbers.due_operations ? "never" : "?";
+  return numbers.due_operations ? span(numbers.backlog_seconds) : "–";
+}
+
+function backlogNote(numbers) {
+  if (numbers.due_operations) return "at the present rate";
+  return numbers.held_operations ? "it shows when rows flow again" : "nothing is due";
 }
 
 // --- what holds up ---
@@ -111,7 +118,7 @@ function holdingWords({ circuit, isPause }) {
   }
   return {
     title: account ? `${account} is parked` : "The service's circuit is open",
-    text: circuit.reason ?? "",
+    text: account ? `${circuit.reason}. ${MEND_ACCOUNT}` : circuit.reason ?? "",
     note: listed([
       circuit.opened_at && `since ${moment(circuit.opened_at)}`,
       waits,

@@ -887,7 +887,7 @@ async def test_the_status_holds_what_was_done_against_the_goals(cli: Cli, store:
     done = Counts(
         attempts=25, unproven=2, rows_completed=50, rows_first_try=49, retried_seconds=130
     )
-    await store.add_to_minute(done, completed_ago_seconds=1)
+    await store.add_to_minute(done, completed_seconds_ago=(1, 1))
     assert await cli("status") == 0
     for line in (
         r"completed +50 in the last 5 min, \d+ today \(UTC\)\n",

@@ -29,7 +29,7 @@ async def busy(outbox: Outbox, store: Store, database: Database) -> None:
     await settle(store, await claim(store), REFUSED)
     await store.add_to_minute(
         Counts(attempts=10, rows_completed=30, rows_first_try=30, push_ms=230, slowest_push_ms=91),
-        completed_ago_seconds=1,
+        completed_seconds_ago=(1, 1),
     )
     await outbox.connection.execute(
         "INSERT INTO stock_sync_timers (name, interval_seconds, due_at)"

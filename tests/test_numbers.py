@@ -274,16 +274,18 @@ async def test_two_daemons_add_to_the_same_minute(outbox: Outbox, store: Store) 
     )
     one = Counts(attempts=3, unproven=1, rows_completed=2, retried_seconds=1.5, push_ms=30,
                  slowest_push_ms=20)  # fmt: skip
-    await store.add_to_minute(one, completed_ago_seconds=10)
-    await store.add_to_minute(one, completed_ago_seconds=None)
+    await store.add_to_minute(one, completed_seconds_ago=(30, 10))
+    await store.add_to_minute(one, completed_seconds_ago=None)
     other = Counts(attempts=1, push_ms=25, slowest_push_ms=25)
-    await store.add_to_minute(other, completed_ago_seconds=20)
+    await store.add_to_minute(other, completed_seconds_ago=(20, 20))
     [row] = await outbox.connection.fetch(
-        "SELECT *, extract(epoch FROM now() - last_completed_at) AS ago FROM stock_sync_minutes"
+        "SELECT *, extract(epoch FROM now() - last_completed_at) AS ago,"
+        " extract(epoch FROM now() - first_completed_at) AS first_ago FROM stock_sync_minutes"
     )
     assert (row["attempts"], row["unproven"], row["rows_completed"]) == (7, 2, 4)
     assert (row["retried_seconds"], row["push_ms"], row["slowest_push_ms"]) == (3.0, 85, 25)
-    assert 9 < row["ago"] < 20
+    assert 9 < row["ago"] < 19
+    assert 29 < row["first_ago"] < 39
 
 
 # --- rates ---------------------------------------------------------------------------------------
@@ -323,21 +325,58 @@ async def test_the_failure_rate_is_that_of_its_window(
     assert (await operations.status(limits=calm)).verdict is Verdict.OK
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        "SELECT now(), 0, now(), now() WHERE false",
+        # An outage of minutes, and one of a minute, before which little was to be done.
+        "SELECT now() - interval '4 min', 6, now() - interval '4 min', now() - interval '3 min'",
+        "SELECT now() - interval '80 s', 50, now() - interval '90 s', now() - interval '80 s'",
+    ],
+)
 async def test_just_after_an_outage_the_present_rate_is_that_since_rows_flow_again(
+    operations: Operations, outbox: Outbox, store: Store, before: str
+) -> None:
+    await outbox.connection.execute(
+        "INSERT INTO stock_sync_minutes"
+        " (minute, rows_completed, first_completed_at, last_completed_at)"
+        f" SELECT date_trunc('minute', at), n, begun, done FROM ({before}) b (at, n, begun, done)"
+    )
+    await store.add_to_minute(Counts(rows_completed=100), completed_seconds_ago=(20, 1))
+    await outbox.insert_units(50)
+    numbers = await numbers_of(operations)
+    assert (numbers.flowing_rows, numbers.due_rows) == (100, 50)
+    assert 18 < numbers.flowing_seconds < 20
+    assert numbers.backlog_seconds == pytest.approx(50 / (100 / 19), rel=0.1)
+
+
+async def test_rows_that_flow_for_long_have_the_rate_of_this_minute_and_the_one_before(
     operations: Operations, outbox: Outbox
 ) -> None:
-    for ago in (4, 3):
-        await minute(outbox, ago, rows_completed=6)
-    # Two minutes ago nothing was completed.
-    await minute(outbox, 1, rows_completed=600)
-    await minute(outbox, 0, rows_completed=1)
+    await outbox.connection.execute(
+        "INSERT INTO stock_sync_minutes"
+        " (minute, rows_completed, first_completed_at, last_completed_at)"
+        " SELECT m, extract(epoch FROM done - m) * 10, m, done"
+        " FROM generate_series(0, 5) n"
+        " CROSS JOIN LATERAL (SELECT date_trunc('minute', now()) - n * interval '1 min') a (m)"
+        " CROSS JOIN LATERAL (SELECT least(now(), m + interval '1 min')) b (done)"
+    )
+    await outbox.insert_units(50)
     numbers = await numbers_of(operations)
-    assert (numbers.flowing_rows, numbers.completed_lately) == (601, 613)
-    assert 60 <= numbers.flowing_seconds <= 180 + 5
-    assert 3 <= numbers.completed_per_second <= 10.1
+    assert 600 <= numbers.flowing_rows <= 1200 + 60
+    assert numbers.completed_per_second == pytest.approx(10, rel=0.05)
 
 
-async def test_the_present_rate_is_that_of_five_minutes_or_since_rows_flow(
+async def test_what_little_was_to_be_done_is_no_rate_of_seconds(
+    operations: Operations, store: Store
+) -> None:
+    await store.add_to_minute(Counts(rows_completed=1), completed_seconds_ago=(60, 60))
+    await store.add_to_minute(Counts(rows_completed=1), completed_seconds_ago=(1, 1))
+    numbers = await numbers_of(operations)
+    assert numbers.completed_per_second < 2 / 59
+
+
+async def test_without_a_backlog_the_rate_is_that_of_five_minutes_or_since_there_was_any(
     operations: Operations, outbox: Outbox
 ) -> None:
     await minute(outbox, 7, rows_completed=10_000)
@@ -368,7 +407,7 @@ async def test_today_begins_at_midnight_utc(operations: Operations, outbox: Outb
 async def test_the_last_completion_is_known_when_its_daemon_has_left(
     operations: Operations, outbox: Outbox, store: Store
 ) -> None:
-    await store.add_to_minute(Counts(rows_completed=1), completed_ago_seconds=7)
+    await store.add_to_minute(Counts(rows_completed=1), completed_seconds_ago=(7, 7))
     await minute(outbox, -1, attempts=1)
     numbers = await numbers_of(operations)
     assert numbers.last_completed_at is not None

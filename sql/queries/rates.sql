@@ -1,17 +1,19 @@
 -- What was done, from the minutes: attempts within the last $1 minutes, rows completed lately and today
 -- (UTC), and how many of a day's took one attempt.
 -- Lately: the last five minutes, the part of a minute in proportion; lately_seconds: over which, not
--- before anything was completed. Flowing: since the last whole minute of these without any, which says
--- more of the present just after an outage.
+-- before anything was completed. Flowing: in this minute and the one before, since the last pause of more
+-- than 15 s; what flows after an outage, or after an INSERT of thousands, says more of the present than
+-- the quiet before it. Until when: daemons tell every few seconds.
 SELECT coalesce(sum(attempts) FILTER (WHERE is_in_window), 0)::bigint AS attempts,
        coalesce(sum(unproven) FILTER (WHERE is_in_window), 0)::bigint AS unproven,
        round(coalesce(sum(rows_completed * part_lately), 0))::bigint AS completed_lately,
-       greatest(5, least(300, coalesce(extract(epoch FROM now() - min(minute) FILTER (
+       greatest(5, least(300, coalesce(extract(epoch FROM now() - min(began_at) FILTER (
            WHERE part_lately > 0 AND rows_completed > 0)), 300)))::double precision
            AS lately_seconds,
-       round(coalesce(sum(rows_completed * CASE WHEN silent_until IS NULL THEN part_lately
-                          ELSE (minute >= silent_until)::integer END), 0))::bigint AS flowing_rows,
-       greatest(5, least(300, coalesce(extract(epoch FROM now() - min(silent_until)), 300)
+       coalesce(sum(rows_completed) FILTER (WHERE minute >= flows_from), 0)::bigint AS flowing_rows,
+       greatest(5, extract(epoch FROM
+           greatest(now() - interval '10 s', max(last_completed_at))
+           - min(began_at) FILTER (WHERE minute >= flows_from)
            ))::double precision AS flowing_seconds,
        coalesce(sum(rows_completed) FILTER (
            WHERE minute >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'), 0
@@ -22,15 +24,21 @@ SELECT coalesce(sum(attempts) FILTER (WHERE is_in_window), 0)::bigint AS attempt
        (SELECT last_completed_at FROM :"schema".stock_sync_minutes
         WHERE last_completed_at IS NOT NULL ORDER BY minute DESC LIMIT 1) AS last_completed_at
 FROM (
-    SELECT *, minute >= date_trunc('minute', now() - $1::integer * interval '1 minute'
+    SELECT *, coalesce(first_completed_at, minute) AS began_at,
+           minute >= date_trunc('minute', now() - $1::integer * interval '1 minute'
            ) AS is_in_window,
            greatest(0, least(1, extract(epoch FROM minute + interval '6 minutes' - now()) / 60)
            ) AS part_lately
     FROM :"schema".stock_sync_minutes
     WHERE minute >= date_trunc('minute', now() - interval '1 day')) m
 CROSS JOIN (
-    SELECT max(g) + interval '1 minute' AS silent_until
-    FROM generate_series(date_trunc('minute', now()) - interval '5 minutes',
-                         date_trunc('minute', now()) - interval '1 minute', interval '1 minute') g
-    WHERE NOT EXISTS (SELECT 1 FROM :"schema".stock_sync_minutes s
-                      WHERE s.minute = g AND s.rows_completed > 0)) f
+    SELECT max(minute) AS flows_from
+    FROM (
+        SELECT minute, minute = date_trunc('minute', now()) - interval '1 minute' AS is_first,
+               coalesce(first_completed_at, minute)
+                   - lag(coalesce(last_completed_at, minute + interval '1 minute'))
+                     OVER (ORDER BY minute) > interval '15 s' AS is_after_pause
+        FROM :"schema".stock_sync_minutes
+        WHERE minute >= date_trunc('minute', now()) - interval '2 minutes' AND rows_completed > 0) n
+    WHERE minute >= date_trunc('minute', now()) - interval '1 minute'
+      AND (is_first OR is_after_pause IS NOT FALSE)) f

@@ -39,6 +39,8 @@ class Tally:
 
 # What is to be written, and told to the circuits; None: they have been told, or need not be.
 Outcomes = list[tuple[Settlement, Seen | None]]
+# From, until; by the monotonic clock.
+Span = tuple[float, float]
 
 
 class OnSettled(Protocol):
@@ -67,7 +69,8 @@ class Settling:
         self._unwritten = Counts()
         # Counted once a batch: two sums a push cost as much as the rest of its settling.
         self._pushes: list[Settlement] = []
-        self._completed_at = 0.0
+        # When the first and the last of the rows in it were completed, by the monotonic clock.
+        self._completed_at: Span | None = None
         self.tally = Tally()
         self.settled_at: float | None = None
         """When rows that may be claimed last got on, by the monotonic clock."""
@@ -154,18 +157,17 @@ class Settling:
         """
         self._count_pushes()
         counts, self._unwritten = self._unwritten, Counts()
+        completed_at, self._completed_at = self._completed_at, None
         if counts == Counts():
             return
+        now = time.monotonic()
+        ago = completed_at and (now - completed_at[0], now - completed_at[1])
         try:
-            await self._store.add_to_minute(
-                counts,
-                completed_ago_seconds=(
-                    time.monotonic() - self._completed_at if counts.rows_completed else None
-                ),
-            )
+            await self._store.add_to_minute(counts, completed_seconds_ago=ago)
         except BaseException:
             # Next time, with what comes until then.
             self._unwritten = self._unwritten.plus(counts)
+            self._completed_at = _spanning(completed_at, self._completed_at)
             raise
 
     @property
@@ -223,7 +225,8 @@ class Settling:
 
     def _count_rows(self, settled: Settled) -> None:
         if settled.completed_ages:
-            self._completed_at = time.monotonic()
+            now = time.monotonic()
+            self._completed_at = _spanning(self._completed_at, (now, now))
         self._unwritten = self._unwritten.plus(
             Counts(
                 rows_completed=len(settled.completed_ages),
@@ -276,6 +279,12 @@ def _moves_on(settlement: Settlement, settled: Settled) -> bool:
         return False
     untouched = settled.blocked | settled.lost
     return not settlement.rows or any(row.id not in untouched for row in settlement.rows)
+
+
+def _spanning(earlier: Span | None, later: Span | None) -> Span | None:
+    if earlier is None or later is None:
+        return earlier or later
+    return earlier[0], later[1]
 
 
 def _left(settlement: Settlement, blocked: frozenset[UUID]) -> Settlement:

@@ -121,9 +121,15 @@ class Store:
         assert row is not None  # noqa: S101 - the function always answers
         return Rescued(row_count=row["row_count"], order_count=row["order_count"])
 
-    async def add_to_minute(self, counts: Counts, *, completed_ago_seconds: float | None) -> None:
-        """Add what was done to the present minute; the last row was completed so long ago."""
-        await self._database.fetch("minutes_add", *astuple(counts), completed_ago_seconds)
+    async def add_to_minute(
+        self, counts: Counts, *, completed_seconds_ago: tuple[float, float] | None
+    ) -> None:
+        """Add what was done to the present minute.
+
+        `completed_seconds_ago`: when its first and its last row were completed; None: none was.
+        """
+        first, last = completed_seconds_ago or (None, None)
+        await self._database.fetch("minutes_add", *astuple(counts), last, first)
 
 
 # By the hundred, they differ in nothing.

@@ -63,7 +63,7 @@ class Numbers:
     lately_seconds: float
     """Over which they were completed: 300, or less when nothing was completed before."""
     flowing_rows: int = 0
-    """Completed since the last whole minute of these five without any."""
+    """Completed in this minute and the one before, since the last pause of more than 15 s."""
     flowing_seconds: float = 300.0
     """So long."""
     completed_today: int
@@ -89,8 +89,8 @@ class Numbers:
 
     @property
     def completed_per_second(self) -> float:
-        """At present: since rows flow again, else over the last five minutes."""
-        if self.flowing_rows:
+        """At present: with a backlog since it flows, else over the last five minutes."""
+        if self.due_rows and self.flowing_rows:
             return self.flowing_rows / self.flowing_seconds
         return self.completed_lately / self.lately_seconds
 

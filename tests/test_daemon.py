@@ -4,6 +4,8 @@ import asyncio
 import json
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -250,6 +252,18 @@ async def test_sigterm_with_a_frozen_database_ends_all_the_same(stand_in: StandI
         for writer in writers:
             writer.close()
         proxy.close()
+
+
+def test_the_first_push_waits_for_nothing_that_it_does_not_need() -> None:
+    program = (
+        "import sys; import stocksync.cli.running;"
+        "print(*{'aiohttp', 'aiogram', 'matplotlib', 'stocksync.web.connections',"
+        "        'stocksync.demo'} & set(sys.modules))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert said.stdout == "\n"
 
 
 async def test_it_answers_over_http_from_its_start_to_its_end(dsn: str, outbox: Outbox) -> None:

@@ -20,10 +20,11 @@ from stocksync.operations import Operations, Page
 from stocksync.store import Store
 from stocksync.timers import Timers
 from stocksync.verdict import Limits, Standing
-from stocksync.web import Web, accounts, desk, page, probes, questions, server
+from stocksync.web import Web, accounts, connections, desk, page, probes, questions
 from stocksync.web.access import Need
 from stocksync.web.answers import Answer, Refusal
 from stocksync.web.desk import Desk
+from stocksync.web.request import Request
 from stocksync.web.table import BASE
 from tests.asking import TOKEN, Asker, Service, asking, metrics
 from tests.outbox import ACCOUNT, OTHER_ACCOUNT, Outbox
@@ -826,7 +827,7 @@ async def closed_by_server(reader: asyncio.StreamReader) -> None:
 async def test_who_does_not_finish_asking_is_cut_off(
     asker: Asker, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(server, "ASKING_SECONDS", 0.1)
+    monkeypatch.setattr(connections, "ASKING_SECONDS", 0.1)
     reader, writer = await asyncio.open_connection("127.0.0.1", asker.web.port)
     writer.write(sent)
     await closed_by_server(reader)
@@ -837,7 +838,7 @@ async def test_who_does_not_finish_asking_is_cut_off(
 async def test_who_does_not_take_the_answer_is_cut_off(
     asker: Asker, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "ANSWERING_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "ANSWERING_SECONDS", 0.3)
     # More than the kernel keeps for a client that does not read.
     await outbox.connection.execute(
         "INSERT INTO pending_stock_operations (token_id, order_id, sku, quantity)"
@@ -876,15 +877,15 @@ async def opened(
 async def test_who_only_holds_connections_takes_health_from_nobody(
     asker: Asker, sent: bytes
 ) -> None:
-    idle = await opened(asker, server.MOST_CONNECTIONS, sent=sent)
-    await until(lambda: _connections(asker) == server.MOST_CONNECTIONS)
+    idle = await opened(asker, connections.MOST_CONNECTIONS, sent=sent)
+    await until(lambda: _connections(asker) == connections.MOST_CONNECTIONS)
     idle += await opened(asker, 6, sent=sent)
     for _ in range(3):
         assert (await asker.get("/healthz")).status == 200
     # The oldest made room, and no more of them than had to.
     for reader, _ in idle[:7]:
         await closed_by_server(reader)
-    await until(lambda: _connections(asker) == server.MOST_CONNECTIONS - 1)
+    await until(lambda: _connections(asker) == connections.MOST_CONNECTIONS - 1)
     for _, writer in idle:
         writer.close()
 
@@ -894,7 +895,7 @@ async def test_more_calls_at_once_than_probes_and_people_need_are_refused(
 ) -> None:
     is_asked, go_on = 0, asyncio.Event()
 
-    async def slow(_: server.Request) -> Answer:
+    async def slow(_: Request) -> Answer:
         nonlocal is_asked
         is_asked += 1
         await go_on.wait()
@@ -902,8 +903,8 @@ async def test_more_calls_at_once_than_probes_and_people_need_are_refused(
 
     monkeypatch.setattr(asker.web._server, "_serve", slow)
     sent = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    asking = await opened(asker, server.MOST_CONNECTIONS, sent=sent)
-    await until(lambda: is_asked == server.MOST_CONNECTIONS)
+    asking = await opened(asker, connections.MOST_CONNECTIONS, sent=sent)
+    await until(lambda: is_asked == connections.MOST_CONNECTIONS)
     [(reader, writer)] = await opened(asker, 1)
     await closed_by_server(reader)
     writer.close()
@@ -1130,8 +1131,8 @@ async def test_after_a_question_the_database_rests_three_times_as_long() -> None
 async def test_a_flood_of_calls_waits_for_its_turn(
     asker: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "CALLS_A_SECOND", 20)
-    monkeypatch.setattr(server, "CALLS_AT_ONCE", 2)
+    monkeypatch.setattr(connections, "CALLS_A_SECOND", 20)
+    monkeypatch.setattr(connections, "CALLS_AT_ONCE", 2)
     now = asyncio.get_running_loop().time
     began_at = now()
     answers = await asyncio.gather(*(asker.get("/healthz") for _ in range(12)))
@@ -1156,9 +1157,8 @@ async def test_a_question_that_is_too_large_is_given_up_and_is_no_outage(
 
 
 def _connections(asker: Asker) -> int:
-    connections = asker.web._server._connections
-    assert connections is not None
-    return len(connections.connections)
+    made = asker.web._server._connections
+    return len(made._open.connections) if made else 0
 
 
 def _fresh_seconds(asker: Asker) -> float:

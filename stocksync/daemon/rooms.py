@@ -1,5 +1,6 @@
 """Rooms: the one place that knows everything. Settings in, rooms that fit together out."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import Self
 from uuid import UUID
@@ -14,7 +15,7 @@ from stocksync.daemon.pulse import Pulse
 from stocksync.daemon.timetable import Timetable
 from stocksync.delivery import Delivery, Names
 from stocksync.listener import Listener
-from stocksync.loop import Loop
+from stocksync.loop import UNTIL_WOKEN, Loop
 from stocksync.metrics import Metrics
 from stocksync.monitor import Monitor
 from stocksync.operations import Operations
@@ -42,6 +43,8 @@ GROUPS = (
 POOL_CONNECTIONS = 3
 # Of the daemon's own statements, which take milliseconds: a connection to nowhere is given up soon.
 COMMAND_SECONDS = 10.0
+# What answers over HTTP takes a tenth of a second to load: the first pushes go before it.
+LOAD_AFTER_SECONDS = 1.0
 
 
 class Rooms:
@@ -93,6 +96,7 @@ class Rooms:
             by=self._by,
         )
         self._web = self._serving(loaded)
+        self._loading = [] if self._web is None else [Loop("load", self._load)]
         self.is_stopping = False
         """To be set as soon as it is: nobody shall count on this daemon any more."""
 
@@ -109,7 +113,7 @@ class Rooms:
     @property
     def loops_beside(self) -> list[Loop]:
         """Those that pushing does not need."""
-        return [*self._delivering, *self._acting, *self.timetable.loops]
+        return [*self._delivering, *self._acting, *self.timetable.loops, *self._loading]
 
     async def __aenter__(self) -> Self:
         """Open what is to be opened; no connection is made before it is needed."""
@@ -235,6 +239,12 @@ class Rooms:
         if not self.relay.has_claimed:
             return "it has not looked for due rows yet"
         return None
+
+    async def _load(self) -> float:
+        assert self._web is not None  # noqa: S101 - the loop is there for it alone
+        await asyncio.sleep(LOAD_AFTER_SECONDS)
+        await self._web.load()
+        return UNTIL_WOKEN
 
     def _is_listening(self) -> bool | None:
         return None if self._listener is None else self._listener.is_listening

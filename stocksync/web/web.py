@@ -19,8 +19,9 @@ from stocksync.web.openapi import openapi
 from stocksync.web.parameters import parsed
 from stocksync.web.probes import Probes
 from stocksync.web.questions import Questions
+from stocksync.web.request import Request
 from stocksync.web.routes import Call, match
-from stocksync.web.server import Request, Server
+from stocksync.web.server import Server
 from stocksync.web.table import routes
 
 log = get_logger()
@@ -81,6 +82,10 @@ class Web:
         """Listen. Raises `SettingsError`: the port is taken, or there is no such address here."""
         await self._server.start()
         log.info("web.listening", host=self._host, port=self.port)
+
+    async def load(self) -> None:
+        """Make ready to answer: what a daemon that starts puts off until it has pushed."""
+        await self._server.load()
 
     async def close(self) -> None:
         """Stop listening; twice is once."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Self, assert_never
 
-from stocksync.model import Cause, Done, Outcome, Push, Refused, Retry
+from stocksync.model import Cause, Done, Outcome, Push, Refused, Retry, value
 
 # More than half of the last so many pushes of different orders failed: a service that flaps.
 RECENT = 20
@@ -28,7 +28,7 @@ class Kind(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Seen:
     """One push, as a circuit sees it."""
 

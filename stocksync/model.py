@@ -2,7 +2,20 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar, dataclass_transform
 from uuid import UUID
+
+T = TypeVar("T")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def value(cls: type[T]) -> type[T]:
+    """A frozen dataclass with slots and keywords, for what is made by the thousand a second.
+
+    Frozen for the type checker alone: at run time that would make it five times as slow to build
+    (eight fields: 3.1 us instead of 0.6).
+    """
+    return dataclass(slots=True, kw_only=True)(cls)
 
 
 class Status(StrEnum):
@@ -23,7 +36,7 @@ class OperationType(StrEnum):
     ADJUSTMENT = "adjustment"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ClaimedRow:
     """A pending row that a claim took: it is settled with its order's push."""
 
@@ -35,7 +48,7 @@ class ClaimedRow:
     """None: the daemon's setting; 0: no retry; -1: no limit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Push:
     """One order that this daemon holds under a lease, and the rows that its one PATCH settles."""
 
@@ -74,14 +87,14 @@ class Cause(StrEnum):
     """This order's own: 500, or an answer that proves nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Done:
     """The service proved that it holds the flag."""
 
     http_status: int = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Retry:
     """Not proven; a later attempt may be."""
 
@@ -95,7 +108,7 @@ class Retry:
     """The request may have been sent: the service may still apply it, later than a newer one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Refused:
     """The service will never take this (422)."""
 

@@ -1,12 +1,11 @@
 """Settlement: what an outcome makes of a push's rows. The rules of failure, without any I/O."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, assert_never
 from uuid import UUID
 
 from stocksync.backoff import Backoff
-from stocksync.model import Cause, ClaimedRow, Done, Outcome, Push, Refused, Retry, Status
+from stocksync.model import Cause, ClaimedRow, Done, Outcome, Push, Refused, Retry, Status, value
 
 # The column's upper bound: without a limit, a row would be tried hourly for a century.
 MOST_RETRIES = 1_000_000
@@ -23,7 +22,7 @@ class Uncounted(StrEnum):
     """Unless the service proved something since the row's attempt before this one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RowSettlement:
     """What becomes of one claimed row."""
 
@@ -41,7 +40,7 @@ class RowSettlement:
     """Until it is due again then."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Settlement:
     """What becomes of a push: of its rows, and of its order."""
 

@@ -12,6 +12,7 @@ from stocksync.store import Claim, Place, Store
 # Claims wait in line for a quarter of a second at the service's pace: enough that no slot runs dry
 # during a claim (some 10 ms), little enough that another account's fresh row is soon in front.
 AHEAD_SECONDS = 0.25
+MOST_GROWTH = 8.0
 # After it asked to be woken, the daemon looks again at widening distances: 5 ms, 20 ms, 80 ms …
 FIRST_LOOK_SECONDS = 0.005
 LOOK_WIDENING = 4
@@ -105,8 +106,10 @@ class Claiming:
         if longest_wait_seconds > AHEAD_SECONDS:
             self._line.target = max(self._line.target // 2, self._fewest)
         elif longest_wait_seconds < AHEAD_SECONDS / 2:
-            # One claim is pushed while the next is made.
-            self._line.target = min(self._line.target * 2, 2 * self._most)
+            # By what keeps the next ones waiting no longer than that. At most two claims: one is
+            # pushed while the next is made.
+            growth = min(MOST_GROWTH, AHEAD_SECONDS / max(longest_wait_seconds, 0.001))
+            self._line.target = min(int(self._line.target * growth), 2 * self._most)
 
     async def _look_later(self) -> float:
         """The claim came back short: nothing more is due now."""

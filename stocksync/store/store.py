@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from stocksync.database import Database
@@ -16,6 +16,8 @@ from stocksync.store.told import Claim, Counts, Place, Rescued, Settled
 
 # Enough to clear what a dead daemon held in one go; the next round takes the rest.
 RESCUE_LIMIT = 1000
+
+T = TypeVar("T")
 
 
 class Store:
@@ -71,8 +73,8 @@ class Store:
             [s.push.claim_token for _, s in rows],
             [row.status for row, _ in rows],
             [row.retry_count for row, _ in rows],
-            [row.delay_seconds for row, _ in rows],
-            [row.error for row, _ in rows],
+            _sparse([row.delay_seconds for row, _ in rows]),
+            _sparse([row.error for row, _ in rows]),
             [row.action for row, _ in rows],
             [details[id(s)] for _, s in rows],
             [s.duration_ms for _, s in rows],
@@ -88,8 +90,8 @@ class Store:
             [details[id(s)] for _, s in failed],
             [p.token_id for p in ambiguous],
             [p.order_id for p in ambiguous],
-            [row.uncounted for row, _ in rows],
-            [row.delay_uncounted_seconds for row, _ in rows],
+            _sparse([row.uncounted for row, _ in rows]),
+            _sparse([row.delay_uncounted_seconds for row, _ in rows]),
             _probed(s.push for s in settlements),
         )
         assert row is not None  # noqa: S101 - the function always answers
@@ -136,6 +138,14 @@ class Store:
 @lru_cache(maxsize=256)
 def _as_json(items: tuple[tuple[str, Any], ...]) -> str:
     return json.dumps(dict(items), ensure_ascii=False)
+
+
+def _sparse(column: list[T]) -> list[T]:
+    """The column, or nothing where all of it is None, as for rows that were proven.
+
+    In Postgres, what lies beyond an array's end is NULL.
+    """
+    return column if any(each is not None for each in column) else []
 
 
 def _own_action(settlement: Settlement) -> str:

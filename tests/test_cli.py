@@ -769,7 +769,7 @@ async def test_an_order_says_what_its_last_attempt_brought(
     assert await cli("show", "--order", "4711") == 0
     last = rf"last attempt +(now|\d+ s ago) by a test: {TIMEOUT.reason} \(after 7 ms\)$"
     assert re.search(last, cli.out, re.MULTILINE)
-    assert re.search(r"waits for +its next row, due at .* \(in \d+ s\)$", cli.out, re.MULTILINE)
+    assert re.search(r"waits for +its next retry, due at .* \(in \d+ s\)$", cli.out, re.MULTILINE)
     assert re.search(r"ambiguous +since .* may still apply", cli.out)
     assert await cli("show", "--order", "4711", "--json") == 0
     [order] = cli.document["orders"]
@@ -831,6 +831,9 @@ async def test_the_status_is_a_verdict_with_its_reasons(
     await outbox.insert()
     assert await cli("status") == 0
     assert cli.out.startswith("STALLED\n  rows due: 1, ")
+    assert "  to do: start a daemon: systemctl start stocksync, or what you use\n" in cli.out
+    # Nobody is there whose rate it could be.
+    assert "at the present rate" not in cli.out
     assert await cli("status", "--json") == 0
     document = cli.document
     assert document.keys() == {
@@ -1021,6 +1024,35 @@ async def test_a_parked_account_is_shown_by_its_token(
     assert re.search(rf"parked +{OTHER_ACCOUNT} for \d+ s; 0 probes, the next ", cli.out)
     assert await cli("show", "--order", "4711") == 0
     assert "the service to know its account; the next probe is due" in cli.out
+    assert re.search(r"to mend it +see that the microservice has its token", cli.out)
+
+
+@pytest.mark.usefixtures("there")
+async def test_an_order_of_an_unknown_account_says_so_before_the_account_is_parked(
+    cli: Cli, outbox: Outbox, store: Store
+) -> None:
+    await outbox.insert("4711")
+    unknown = Retry(reason="404 Токен", cause=Cause.TOKEN, http_status=404)
+    await settle(store, await claim(store), unknown)
+    assert await cli("show", "--order", "4711") == 0
+    assert re.search(r"waits for +its next retry, due at", cli.out)
+    assert re.search(r"to mend it +see that the microservice has its token", cli.out)
+
+
+@pytest.mark.usefixtures("there")
+async def test_a_failed_order_waits_for_a_person_and_says_which_commands(
+    cli: Cli, outbox: Outbox, store: Store
+) -> None:
+    row_id = await outbox.insert("4711")
+    await settle(store, await claim(store), REFUSED)
+    assert await cli("show", "--order", "4711") == 0
+    said = " ".join(cli.out.split())
+    assert (
+        f"waits for a person; 1 failed row: when the cause is mended, stocksync retry {row_id}; "
+        f"what shall never be pushed: stocksync cancel {row_id}"
+    ) in said
+    assert await cli("show", "--order", "4711", "--json") == 0
+    assert cli.document["orders"][0]["waits_for"] == "person"
 
 
 # --- maintenance ---------------------------------------------------------------------------------

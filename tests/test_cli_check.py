@@ -130,5 +130,6 @@ async def test_rights_that_the_role_lacks_are_named(shell: Shell, dsn: str) -> N
         await owner.execute("DROP ROLE checks_without_rights")
         await owner.close()
     assert code == 78
+    assert "hidden from us: no member of pg_read_all_stats" in checks["database"][1]
     assert "INSERT on pending_stock_operations" in checks["schema"][1]
     assert "stocksync grants --daemon checks_without_rights" in checks["schema"][1]

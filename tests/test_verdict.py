@@ -202,6 +202,13 @@ def test_a_backlog_takes_what_is_due_at_the_present_rate() -> None:
     assert IDLE.backlog_seconds == 0
 
 
+def test_rows_that_have_just_begun_to_flow_give_no_estimate() -> None:
+    flowing = replace(due(1), completed_lately=1, flowing_rows=1, flowing_seconds=5)
+    assert (flowing.has_just_begun, flowing.backlog_seconds) == (True, None)
+    later = replace(flowing, flowing_seconds=10)
+    assert (later.has_just_begun, later.backlog_seconds) == (False, 30)
+
+
 def test_nobody_can_say_how_long_a_backlog_takes_that_is_held_up() -> None:
     assert replace(IDLE, waiting_rows=3, completed_lately=150).backlog_seconds is None
     assert replace(due(1), waiting_rows=3, completed_lately=150).backlog_seconds == 6

@@ -10,7 +10,9 @@ def operation_id(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not an operation's id (a UUID)") from None
+        raise ArgumentTypeError(
+            f"{text!r} is not an operation's id (a UUID); of an order: show --order"
+        ) from None
 
 
 def token_id(text: str) -> str:

@@ -77,7 +77,11 @@ async def _all(arguments: Namespace) -> AsyncIterator[Checked]:
 async def _connected(database: Database) -> str:
     state = await database.fetchrow("schema_state", database.schema)
     assert state is not None  # noqa: S101 - a SELECT without FROM has a row
-    return f"{database.target}: Postgres {state['server_version'] // 10000}"
+    blind = "; whose session holds a snapshot is hidden from us: no member of pg_read_all_stats"
+    return (
+        f"{database.target}: Postgres {state['server_version'] // 10000}"
+        f"{'' if state['sees_sessions'] else blind}"
+    )
 
 
 async def _verified(database: Database) -> str:

@@ -10,8 +10,8 @@ from stocksync.dashboards import Board, dashboard
 from stocksync.grants import Part, grants
 from stocksync.systemd import Unit, unit
 
-# systemd hides these from the unit (ProtectHome=yes).
-_HIDDEN = ("/home/", "/root/", "/run/user/")
+# systemd hides these from the unit (ProtectHome=yes, PrivateTmp=yes).
+_HIDDEN = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # noqa: S108 - nothing is put there
 # systemd runs no program with one of these in its path, however it is written.
 _NOT_RUN = frozenset("\"'\\")
 
@@ -31,7 +31,7 @@ async def print_unit(arguments: Namespace) -> None:
     sys.stdout.write(unit(Unit[arguments.unit], executable=executable))
     if str(executable).startswith(_HIDDEN):
         sys.stderr.write(
-            f"stocksync: {executable} lies where the unit cannot see it (ProtectHome=yes): "
+            f"stocksync: {executable} lies where the unit cannot see it (ProtectHome, PrivateTmp): "
             "install it elsewhere, for instance into a venv under /opt\n"
         )
     if not _NOT_RUN.isdisjoint(str(executable)):

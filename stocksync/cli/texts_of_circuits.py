@@ -8,6 +8,10 @@ from stocksync.verdict import CircuitSeen
 
 # So many accounts are shown; --json has all.
 _LONGEST = 10
+TO_MEND_AN_ACCOUNT = (
+    "see that the microservice has its token, and that the token belongs to the JWT's user; its "
+    "rows then flow by themselves within 30 s"
+)
 
 
 def holding(

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from stocksync.cli.documents import ServiceFlag
 from stocksync.cli.layout import count, distance, moment, one_line, pairs
 from stocksync.cli.texts import lease, operations
-from stocksync.cli.texts_of_circuits import holding
-from stocksync.model import Status
+from stocksync.cli.texts_of_circuits import TO_MEND_AN_ACCOUNT, holding
+from stocksync.model import Cause, Status
 from stocksync.operations import Attempt, Order, Wait
 
 # So long the service may still apply a call that was given up (README: "Ambiguous").
@@ -33,6 +33,7 @@ def _order(order: Order, flag: ServiceFlag, max_retries: int) -> str:
             ("last attempt", _attempted(order.last_attempt, order)),
             ("waits for", _waits(order)),
             *holding(order.circuits, order.now),
+            ("to mend it", TO_MEND_AN_ACCOUNT if _is_account_unknown(order) else None),
             ("ambiguous", _ambiguous(order)),
             ("reconciling", _reconciled(order)),
         ]
@@ -101,23 +102,38 @@ def _reconciled(order: Order) -> str | None:
     return f"{found}: {did}{times}{f', by {seen.by}' if seen.by else ''}"
 
 
+def _is_account_unknown(order: Order) -> bool:
+    if any(circuit.is_open and not circuit.is_service for circuit in order.circuits):
+        return True
+    # Not parked yet: that takes some more of its orders.
+    last = order.last_attempt
+    return order.waits_for is Wait.RETRY and last is not None and last.cause == Cause.TOKEN
+
+
 def _waits(order: Order) -> str:
-    failed = sum(operation.status is Status.FAILED for operation in order.operations)
-    hand = f"; {count(failed, 'failed row')}: `stocksync retry`" if failed else ""
-    return f"{_until(order)}{hand}"
+    failed = [each.id for each in order.operations if each.status is Status.FAILED]
+    if not failed:
+        return _until(order)
+    which = f"{failed[0]}{'' if len(failed) == 1 else ' …'}"
+    return (
+        f"{_until(order)}; {count(len(failed), 'failed row')}: when the cause is mended, stocksync "
+        f"retry {which}; what shall never be pushed: stocksync cancel {which}"
+    )
 
 
 def _until(order: Order) -> str:
     until = order.waits_until
+    is_retry = any(o.status is Status.PENDING and o.error_message for o in order.operations)
     when = "soon" if until is None else moment(until, order.now)
     words = {
         Wait.IN_FLIGHT: f"the push in flight; {lease(order.lease_until, order.now)}",
-        Wait.DUE: f"a daemon to claim it: due since {when}",
-        Wait.RETRY: f"its next row, due at {when}",
+        Wait.DUE: f"a daemon to claim it: due since {when} (who works: stocksync status)",
+        Wait.RETRY: f"its next {'retry' if is_retry else 'row'}, due at {when}",
         Wait.PUSH_AGAIN: f"being pushed again at {when}",
         Wait.PAUSE: f"the end of a pause, at {when}",
         Wait.SERVICE: f"the service to work again; the next probe is due {when}",
         Wait.ACCOUNT: f"the service to know its account; the next probe is due {when}",
+        Wait.PERSON: "a person",
         Wait.NOTHING: "nothing",
     }
     return words[order.waits_for]

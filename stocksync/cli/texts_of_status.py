@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from stocksync.cli.colour import green, red, yellow
 from stocksync.cli.layout import count, distance, hanging, one_line, pairs, span
-from stocksync.cli.texts_of_circuits import holding
+from stocksync.cli.texts_of_circuits import TO_MEND_AN_ACCOUNT, holding
 from stocksync.cli.texts_of_timers import telegraph, timer
 from stocksync.model import Status
 from stocksync.verdict import DaemonSeen, Limits, Numbers, Snapshot, Standing, Verdict
@@ -14,6 +14,11 @@ _LONGEST_QUOTE = 120
 # What the owner of the order system wants to see.
 _GOAL_FIRST_TRY = 99
 _GOAL_RETRY_MINUTES = 5
+_START_ONE = "to do: start a daemon: systemctl start stocksync, or what you use"
+_START_ANEW = (
+    "to do: see the daemon's log (journalctl -u stocksync), and restart it, which loses nothing; "
+    "if that does not help, look at the database"
+)
 
 
 def standing(standing: Standing) -> str:
@@ -50,10 +55,7 @@ def works(standing: Standing) -> list[tuple[str, str | None]]:
 def _notes(standing: Standing) -> Iterable[str]:
     numbers = standing.numbers
     if any(circuit.is_open and not circuit.is_service for circuit in standing.circuits):
-        yield (
-            "to mend a parked account: see that the microservice has its token, and that the token "
-            "belongs to the JWT's user; its rows then flow by themselves within 30 s"
-        )
+        yield f"to mend a parked account: {TO_MEND_AN_ACCOUNT}"
     if numbers.failed:
         need = "needs" if numbers.failed == 1 else "need"
         yield (
@@ -66,7 +68,9 @@ def _notes(standing: Standing) -> Iterable[str]:
             f"{count(numbers.retrying, 'operation')} {being} retried, {_next_retry(numbers)}"
             f"{_most(numbers.retrying, numbers.retry_error)}"
         )
-    if not standing.has_daemon and standing.verdict is not Verdict.STALLED:
+    if standing.verdict is Verdict.STALLED:
+        yield _START_ONE if not standing.has_daemon else _START_ANEW
+    elif not standing.has_daemon:
         yield "no daemon is running"
 
 
@@ -87,7 +91,7 @@ def numbers(standing: Standing) -> list[tuple[str, str | None]]:
     numbers, limits = standing.numbers, standing.limits
     return [
         ("operations", _operations(numbers)),
-        ("due", _due(numbers)),
+        ("due", _due(standing)),
         ("completed", _completed(numbers)),
         ("first try", _first_try(numbers)),
         ("retried", _retried(numbers)),
@@ -107,8 +111,9 @@ def _completed(numbers: Numbers) -> str:
     return f"{numbers.completed_lately} in the last 5 min, {numbers.completed_today} today (UTC)"
 
 
-def _due(numbers: Numbers) -> str:
-    parts = [_due_now(numbers)]
+def _due(standing: Standing) -> str:
+    numbers = standing.numbers
+    parts = [f"{_due_now(numbers)}{_backlog(standing)}"]
     if numbers.waiting_rows:
         parts.append(f"{count(numbers.waiting_rows, 'row')} held up{_until_released(numbers)}")
     if not numbers.due_rows and numbers.next_due_at is not None:
@@ -122,12 +127,15 @@ def _due_now(numbers: Numbers) -> str:
     kinds = ((numbers.due_rows, "row"), (numbers.due_orders, "order"))
     what = " and ".join(count(number, kind) for number, kind in kinds if number)
     again = " to be pushed again" if numbers.due_orders else ""
-    return f"{what}{again}, the oldest for {span(numbers.oldest_due_seconds)}{_backlog(numbers)}"
+    return f"{what}{again}, the oldest for {span(numbers.oldest_due_seconds)}"
 
 
-def _backlog(numbers: Numbers) -> str:
-    if not numbers.due_rows:
+def _backlog(standing: Standing) -> str:
+    numbers = standing.numbers
+    if not numbers.due_rows or not standing.has_daemon:
         return ""
+    if numbers.has_just_begun:
+        return "; they have just begun to flow: how long they take shows in a few seconds"
     seconds = numbers.backlog_seconds
     if seconds is None:
         return "; nothing was completed lately"

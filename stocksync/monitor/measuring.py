@@ -79,8 +79,11 @@ async def take(connection: Connection, database: Database, standing: Standing) -
             proven_seconds=begun["proven_seconds"],
             due_rows=numbers.due_rows,
             oldest_due_seconds=numbers.oldest_due_seconds,
-            # What is held up is told of by the circuit, or known to whoever paused it.
-            backlog_seconds=numbers.backlog_seconds if numbers.due_rows else 0.0,
+            # None says that nothing is being sent. What is held up is told of by the circuit, or
+            # known to whoever paused it.
+            backlog_seconds=(
+                numbers.backlog_seconds if numbers.due_rows and not numbers.has_just_begun else 0.0
+            ),
             stale=stale,
             stale_examples=tuple(_example(row) for row in examples),
             minutes=tuple(Minute(**row) for row in minutes),

@@ -94,6 +94,8 @@ class Wait(StrEnum):
     """It is due, and the service's circuit is open; `until`: the next probe."""
     ACCOUNT = "account"
     """It is due, and its account is parked; `until`: the next probe."""
+    PERSON = "person"
+    """Its rows failed for good, and nothing else of it is left to do."""
     NOTHING = "nothing"
 
 
@@ -110,6 +112,8 @@ class Attempt:
     is_proven: bool
     http_status: int | None
     error: str | None
+    cause: str | None
+    """Whose fault a failure is (`model.Cause`)."""
     duration_ms: int | None
 
 
@@ -199,7 +203,8 @@ def order_of(
 ) -> Order:
     """The order of a row; its account's are picked out of operations and circuits."""
     holding = circuits_of(circuits, row["token_id"])
-    waits_for, waits_until = _wait(row, holding)
+    rows = tuple(o for o in operations if o.token_id == row["token_id"])
+    waits_for, waits_until = _wait(row, holding, rows)
     return Order(
         token_id=row["token_id"],
         order_id=order_id,
@@ -218,7 +223,7 @@ def order_of(
         repairs=row["repairs"],
         reconciled=_reconciled(row),
         circuits=holding,
-        operations=tuple(o for o in operations if o.token_id == row["token_id"]),
+        operations=rows,
         now=row["now"],
     )
 
@@ -234,6 +239,7 @@ def _attempt(row: Record) -> Attempt | None:
         is_proven=row["last_action"] in _PROVEN,
         http_status=details.get("http_status"),
         error=details.get("error"),
+        cause=details.get("cause"),
         duration_ms=row["last_duration_ms"],
     )
 
@@ -251,13 +257,16 @@ def _reconciled(row: Record) -> Reconciled | None:
     )
 
 
-def _wait(row: Record, circuits: tuple[CircuitSeen, ...]) -> tuple[Wait, datetime | None]:
+def _wait(
+    row: Record, circuits: tuple[CircuitSeen, ...], operations: tuple[Operation, ...]
+) -> tuple[Wait, datetime | None]:
     if row["lease_until"] is not None:
         return Wait.IN_FLIGHT, row["lease_until"]
     times = {Wait.RETRY: row["next_row_due_at"], Wait.PUSH_AGAIN: row["push_due_at"]}
     coming = {wait: at for wait, at in times.items() if at is not None}
     if not coming:
-        return Wait.NOTHING, None
+        has_failed = any(operation.status is Status.FAILED for operation in operations)
+        return (Wait.PERSON if has_failed else Wait.NOTHING), None
     wait = min(coming, key=coming.__getitem__)
     pauses = [c.paused_until for c in circuits if c.paused_until is not None]
     if pauses and max(pauses) > coming[wait]:

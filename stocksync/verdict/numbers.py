@@ -5,6 +5,8 @@ from datetime import datetime
 
 # A failure rate of fewer pushes than these says nothing.
 LEAST_ATTEMPTS = 20
+# Seconds that rows flow until their rate says something: what was done is told every five.
+SHORTEST_FLOW = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +97,20 @@ class Numbers:
         return self.completed_lately / self.lately_seconds
 
     @property
+    def has_just_begun(self) -> bool:
+        """Rows flow for so short a time that their rate says nothing of what is left."""
+        return bool(self.due_rows and self.flowing_rows) and self.flowing_seconds < SHORTEST_FLOW
+
+    @property
     def backlog_seconds(self) -> float | None:
-        """How long what is due takes at the present rate; None: nothing moves, or all is held."""
+        """How long what is due takes at the present rate.
+
+        None: nobody can say, as nothing moves, all is held up, or it has just begun.
+        """
         if not self.due_rows:
             return None if self.waiting_rows else 0.0
+        if self.has_just_begun:
+            return None
         return self.due_rows / self.completed_per_second if self.completed_lately else None
 
     @property

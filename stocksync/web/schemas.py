@@ -85,8 +85,7 @@ _STATISTICS = {
     "oldest_due_seconds": _or_null(_NUMBER),
     "next_due_at": _or_null(_TIME),
     "next_retry_at": _or_null(_TIME),
-    "backlog_seconds": _or_null(_NUMBER)
-    | {"description": "null: nothing moves, or all is held up"},
+    "backlog_seconds": _or_null(_NUMBER) | {"description": "null: nobody can say"},
     "completed_per_second": _NUMBER,
     "last_completed_at": _or_null(_TIME),
     "first_try_share": _or_null(_NUMBER),
@@ -202,6 +201,7 @@ SCHEMAS: Mapping[str, Schema] = {
                 is_proven=_FLAG,
                 http_status=_or_null(_WHOLE),
                 error=_or_null(_TEXT),
+                cause=_or_null(_TEXT),
                 duration_ms=_or_null(_WHOLE),
             )
         ),

@@ -25,7 +25,10 @@ with what it saw and holds, and takes POSTs that break it, for instance:
   curl -d '{"listening": false}' CONTROL_URL      connections are refused, until true
   curl -d '{"database": "disconnected"}' CONTROL_URL      until "connected"
   curl -d '{"inject": [{"effect": {"status": 503}}]}' CONTROL_URL
+  curl -d '{"inject": [{"effect": {"status": 422, "content": {"detail": "too many"}},
+                        "matches": {"order_id": "ORDER-1"}, "first": 3}]}' CONTROL_URL
   curl -d '{"lift": true}' CONTROL_URL      takes back all that was injected
+  curl -d '{"accounts": {"TOKEN_ID": "USER_ID"}}' CONTROL_URL      knows one more
 It ends at Ctrl-C or SIGTERM, and when its standard input is a pipe that closes."""
 
 

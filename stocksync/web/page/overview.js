@@ -84,12 +84,15 @@ function numbersOf(numbers, limits) {
 }
 
 function backlog(numbers) {
-  if (numbers.backlog_seconds === null) return numbers.due_operations ? "never" : "?";
+  if (numbers.backlog_seconds === null) return "?";
   return numbers.due_operations ? span(numbers.backlog_seconds) : "–";
 }
 
 function backlogNote(numbers) {
-  if (numbers.due_operations) return "at the present rate";
+  if (numbers.due_operations) {
+    if (numbers.backlog_seconds !== null) return "at the present rate";
+    return numbers.completed_per_second ? "they have just begun to flow" : "nothing was completed lately";
+  }
   return numbers.held_operations ? "it shows when rows flow again" : "nothing is due";
 }
 

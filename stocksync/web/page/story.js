@@ -6,13 +6,18 @@ const MOST_OPEN = 3;
 const WAITS = {
   in_flight: (order) => `a push is in flight; ${leaseWords(order.lease_until)}`,
   due: (order) => `it is due since ${moment(order.waits_until)}, and waits for a daemon to claim it`,
-  retry: (order) => `its next row is due at ${moment(order.waits_until)}`,
+  retry: (order) => `its next ${isRetried(order) ? "retry" : "row"} is due at ${moment(order.waits_until)}`,
   push_again: (order) => `it is pushed again at ${moment(order.waits_until)}`,
   pause: (order) => `it waits for the end of a pause, at ${moment(order.waits_until)}`,
   service: (order) => `it waits for the service to work again; ${probeWords(order.waits_until)}`,
   account: (order) => `it waits for the service to know its account; ${probeWords(order.waits_until)}`,
+  person: () => "it waits for a person",
   nothing: () => "it waits for nothing",
 };
+
+function isRetried(order) {
+  return order.operations.some((row) => row.status === "pending" && row.error_message);
+}
 
 function leaseWords(until) {
   if (!until) return "it is held without a lease";

@@ -782,6 +782,7 @@ async def test_an_order_says_what_its_last_attempt_brought(
         "is_proven": False,
         "http_status": None,
         "error": TIMEOUT.reason,
+        "cause": "environment",
         "duration_ms": 7,
     }
 

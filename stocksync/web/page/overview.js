@@ -71,7 +71,7 @@ function numbersOf(numbers, limits) {
     ["First try", maybe(numbers.first_try_share, percent), `of 24 h; goal ${percent(GOAL_FIRST_TRY)}`,
       numbers.first_try_share !== null && numbers.first_try_share < GOAL_FIRST_TRY],
     ["Backlog gone in", backlog(numbers), backlogNote(numbers),
-      numbers.backlog_seconds === null],
+      numbers.due_operations > 0 && !numbers.completed_per_second],
     ["Held up", whole(numbers.held_operations), "by a circuit or a pause"],
     ["Being retried", whole(numbers.retrying_operations), numbers.next_retry_at
       ? `the next ${distance(numbers.next_retry_at)}` : "failed before"],

@@ -229,7 +229,7 @@ class Stage:
         if circuit.is_open != self._is_circuit_open:
             self._is_circuit_open = circuit.is_open
             self._view.phase(
-                "the circuit opened: nothing is pushed but probes, and from here on no retry is used up"
+                "the circuit opened: from here on only probes are pushed, and no retry is used up"
                 if circuit.is_open
                 else "a probe was answered, the circuit closed: what waited flows again"
             )

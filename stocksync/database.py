@@ -5,8 +5,8 @@ asyncpg's home, together with `listener`.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
@@ -63,6 +63,9 @@ KEY_REFUSED: tuple[type[BaseException], ...] = (
     asyncpg.UndefinedColumnError,
 )
 
+# A statement by its name, and its arguments.
+Rehearsed: TypeAlias = tuple[str, tuple[object, ...]]
+
 CONNECT_SECONDS = 10.0
 # Longer than a look over a large table takes.
 COMMAND_SECONDS = 30.0
@@ -73,6 +76,9 @@ class Database:
 
     Raises `DatabaseUnavailable` for what another try may mend and `DatabaseRefused` for what a
     person must; errors of a statement pass through.
+
+    `rehearsal`: statements, by name and arguments, that each new connection tries at once, without
+    any effect. Postgres plans them then, which takes tens of milliseconds, and not when rows wait.
     """
 
     def __init__(
@@ -84,6 +90,7 @@ class Database:
         max_connections: int = 3,
         command_seconds: float | None = None,
         application_name: str = "stocksync",
+        rehearsal: Sequence[Rehearsed] = (),
     ) -> None:
         self.schema = schema
         self.target = target(url)
@@ -92,6 +99,8 @@ class Database:
         self._max_connections = max_connections
         self._command_seconds = command_seconds or COMMAND_SECONDS
         self._application_name = application_name
+        # Behind a pooler it would be anybody's connection.
+        self._rehearsal = () if is_pgbouncer else tuple(rehearsal)
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._one_reader = asyncio.Semaphore(1)
         self._lost_at: float | None = None
@@ -116,6 +125,7 @@ class Database:
             | ({} if self._is_pgbouncer else {"default_transaction_isolation": "read committed"}),
             # Nothing we run leaves anything behind in the session: no RESET round trip per use.
             reset=_leave_as_is,
+            init=self._rehearse,
         )
         await self._pool
         return self
@@ -128,6 +138,28 @@ class Database:
                 await asyncio.wait_for(pool.close(), timeout=2)
             except UNAVAILABLE:
                 pool.terminate()
+
+    async def open(self, connections: int) -> None:
+        """Have so many connections open: who needs one soon does not wait for it."""
+        async with AsyncExitStack() as stack:
+            for _ in range(connections):
+                await stack.enter_async_context(self.connection())
+
+    async def _rehearse(self, connection: "Connection") -> None:
+        if not self._rehearsal:
+            return
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            # A rehearsal waits for nobody.
+            await connection.execute("SET LOCAL lock_timeout = 100")
+            for name, args in self._rehearsal:
+                await connection.fetch(self.query(name), *args)
+        except asyncpg.PostgresError as error:
+            # No tables yet, or no right to them: whoever needs them will say so.
+            log.debug("database.not_rehearsed", reason=describe(error))
+        finally:
+            await transaction.rollback()
 
     def query(self, name: str) -> str:
         """The text of `sql/queries/<name>.sql`, for this database's schema."""

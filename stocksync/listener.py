@@ -17,6 +17,8 @@ log = get_logger()
 
 # 1398035287: "STSW" in ASCII, as in the insert trigger.
 WAKE_LOCK = 1398035287
+# As in sql/queries/wake_timers.sql.
+TIMERS = "timers"
 PROBE_INTERVAL_SECONDS = 15.0
 # A command on the listening connection, and the way of a probe through the server and back.
 ANSWER_SECONDS = 5.0
@@ -25,6 +27,8 @@ WISH_TRIES = 20
 
 class Listener:
     """Holds a connection of its own that LISTENs, and calls `on_wake` for rows that arrive.
+
+    `on_ask`: a timer's turn was asked for.
 
     A half-open connection, or a pooler in between, makes LISTEN deaf without any error. So every
     few seconds it sends itself a word the long way round, through the pool; not heard in time, it
@@ -39,11 +43,13 @@ class Listener:
         database: Database,
         url: str,
         on_wake: Callable[[], None],
+        on_ask: Callable[[], None],
         on_change: Callable[[], None],
     ) -> None:
         self._database = database
         self._url = url
         self._on_wake = on_wake
+        self._on_ask = on_ask
         self._on_change = on_change
         self._channel = f"stock_sync_{database.schema}"
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
@@ -106,6 +112,7 @@ class Listener:
         self._on_change()
         # What was inserted while nobody listened.
         self._on_wake()
+        self._on_ask()
 
     async def _prove(self) -> None:
         self._probe = str(uuid4())
@@ -149,5 +156,7 @@ class Listener:
     def _hear(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         if not payload:
             self._on_wake()
+        elif payload == TIMERS:
+            self._on_ask()
         elif payload == self._probe:
             self._heard.set()

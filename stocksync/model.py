@@ -13,7 +13,7 @@ def value(cls: type[T]) -> type[T]:
     """A frozen dataclass with slots and keywords, for what is made by the thousand a second.
 
     Frozen for the type checker alone: at run time that would make it five times as slow to build
-    (eight fields: 3.1 us instead of 0.6).
+    (eight fields: 3.1 us instead of 0.6). So it cannot be put into a set.
     """
     return dataclass(slots=True, kw_only=True)(cls)
 

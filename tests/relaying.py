@@ -61,6 +61,7 @@ async def running_relay(
                 database=database,
                 url=dsn,
                 on_wake=lambda: relay.wake(),  # noqa: PLW0108 - the relay comes after
+                on_ask=lambda: None,
                 on_change=lambda: None,
             )
             if is_listening

@@ -266,6 +266,16 @@ def test_the_first_push_waits_for_nothing_that_it_does_not_need() -> None:
     assert said.stdout == "\n"
 
 
+async def test_what_answers_over_http_is_loaded_before_anybody_asks(
+    dsn: str, stand_in: StandIn
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with running_daemon(dsn, stand_in.url, HTTP_PORT=str(port)) as daemon:
+        libraries = Path(f"/proc/{daemon.process.pid}/maps")
+        await until(lambda: "/aiohttp/" in libraries.read_text())
+
+
 async def test_it_answers_over_http_from_its_start_to_its_end(dsn: str, outbox: Outbox) -> None:
     async with running_stand_in() as stand_in:
         with socket.create_server(("127.0.0.1", 0)) as free:

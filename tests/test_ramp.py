@@ -24,7 +24,7 @@ def a_push(order_id: str, account: str = "account") -> Push:
 
 def a_line(*order_ids: str) -> Line:
     line = Line(on_half_empty=lambda: None)
-    line.add(map(a_push, order_ids), claimed_at=0, lease_until=100)
+    line.add(map(a_push, order_ids), lease_until=100)
     return line
 
 
@@ -97,7 +97,7 @@ async def test_a_closed_line_lets_nobody_out_and_keeps_what_waits() -> None:
 
 def test_one_accounts_orders_are_taken_out_and_the_others_stay() -> None:
     line = a_line("a")
-    line.add([a_push("b", "parked")], claimed_at=0, lease_until=100)
+    line.add([a_push("b", "parked")], lease_until=100)
     assert [push.order_id for push in line.take_out(account="parked")] == ["b"]
     assert len(line) == 1
 

@@ -150,6 +150,21 @@ async def test_an_unknown_account_does_not_hold_up_another(
     assert "Токен" in reasons.pop()
 
 
+async def test_at_a_slow_service_too_a_fresh_row_of_another_account_is_soon_in_front(
+    dsn: str, outbox: Outbox
+) -> None:
+    async with running_stand_in(service_seconds=0.1) as stand_in:
+        await outbox.insert_orders(400, token_id=TOKEN_ID)
+        async with running_relay(dsn, stand_in, concurrency=8, grace_seconds=0.5):
+            await until(lambda: len(stand_in.record.received) >= 15)
+            before = len(stand_in.record.received)
+            await outbox.insert("fresh", token_id=OTHER_TOKEN_ID)
+            await until(lambda: any(r.order_id == "fresh" for r in stand_in.record.received))
+        orders = [each.order_id for each in stand_in.record.received]
+    # What a quarter of a second's pushes leave in line (at least eight), and what is in flight.
+    assert orders.index("fresh") - before < 30
+
+
 async def test_rows_are_found_by_the_poll_alone(
     dsn: str, outbox: Outbox, stand_in: StandIn
 ) -> None:

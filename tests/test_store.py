@@ -10,7 +10,7 @@ from stocksync.circuit import Kind, Seen
 from stocksync.circuits import SERVICE, Circuits
 from stocksync.database import Database
 from stocksync.model import Outcome, Push
-from stocksync.store import Place, Store
+from stocksync.store import REHEARSAL, Place, Store
 from tests.outbox import ACCOUNT, OTHER_ACCOUNT, Outbox, account
 from tests.settling import AWAY, DONE, REFUSED, RETRY, TIMEOUT, claim, settle, settlement
 
@@ -696,3 +696,39 @@ async def test_a_failure_settled_just_before_the_circuit_opened_does_not_wait_fo
         assert (await outbox.row(row_id))["next_retry_at"] <= await outbox.connection.fetchval(
             "SELECT clock_timestamp()"
         )
+
+
+# --- rehearsal -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_a_new_connection_rehearses_and_changes_nothing(
+    dsn: str, outbox: Outbox, database: Database, is_away: bool
+) -> None:
+    await outbox.insert_orders(3)
+    if is_away:
+        # A probe is due: the rehearsal of a claim would take it.
+        failure = Seen(account=ACCOUNT, order="order-1", kind=Kind.FAILED, reason="a test")
+        await Circuits(database=database, failures=1).feed([failure])
+        await outbox.connection.execute("UPDATE stock_sync_circuits SET probe_at = now()")
+    look = (
+        "SELECT jsonb_agg(o ORDER BY o.seq), (SELECT jsonb_agg(c) FROM stock_sync_circuits c)"
+        " FROM pending_stock_operations o"
+    )
+    before = await outbox.connection.fetchrow(look)
+    async with Database(url=dsn, max_connections=2, rehearsal=REHEARSAL) as rehearsed:
+        await rehearsed.open(2)
+        assert await outbox.connection.fetchrow(look) == before
+        async with rehearsed.connection() as connection:
+            planned = await connection.fetch("SELECT statement FROM pg_prepared_statements")
+        statements = " ".join(row["statement"] for row in planned)
+        assert "stock_sync_claim(" in statements
+        assert "stock_sync_settle(" in statements
+        pushes = await claim(Store(database=rehearsed, by="a test"))
+    assert len(pushes) == (1 if is_away else 3)
+
+
+async def test_without_tables_a_rehearsal_is_no_error(dsn: str, outbox: Outbox) -> None:
+    await outbox.connection.execute("DROP FUNCTION stock_sync_claim")
+    async with Database(url=dsn, rehearsal=REHEARSAL) as database:
+        assert await database.fetchrow("schema_state", "public") is not None

@@ -207,6 +207,11 @@ def test_rows_that_have_just_begun_to_flow_give_no_estimate() -> None:
     assert (flowing.has_just_begun, flowing.backlog_seconds) == (True, None)
     later = replace(flowing, flowing_seconds=10)
     assert (later.has_just_begun, later.backlog_seconds) == (False, 30)
+    # One row half a minute ago, and now ten thousand.
+    many = replace(later, due_rows=10_000, flowing_seconds=30)
+    assert (many.has_just_begun, many.backlog_seconds) == (True, None)
+    assert replace(many, flowing_rows=10).backlog_seconds == 30_000
+    assert replace(many, flowing_seconds=60).backlog_seconds == 600_000
 
 
 def test_nobody_can_say_how_long_a_backlog_takes_that_is_held_up() -> None:
@@ -224,11 +229,12 @@ def test_an_open_circuit_says_why_and_what_waits_for_it() -> None:
     assert reason == f"the account {ACCOUNT} is parked: 404 token not accepted; 1 row waits for it"
 
 
-def test_a_circuit_that_waits_for_another_key_does_not_say_that_it_closes_by_itself() -> None:
+def test_a_circuit_that_waits_for_another_key_says_what_to_do() -> None:
     _, [reason] = judge(IDLE, circuits=(replace(OPEN, reason="credentials: 401 no such user"),))
     assert reason == (
-        "the service's circuit is open, and closes when STOCK_SYNC_MICROSERVICE_JWT… is corrected "
-        "and the daemon restarted: credentials: 401 no such user; 12 rows wait for the service"
+        "the service's circuit is open, and closes by itself when the service takes the key again; "
+        "if the key here is wrong, correct STOCK_SYNC_MICROSERVICE_JWT… and restart the daemon: "
+        "credentials: 401 no such user; 12 rows wait for the service"
     )
 
 

@@ -251,6 +251,15 @@ async def test_an_order_says_what_holds_it_up_and_what_reconciling_found(
     assert (order["reconciled"]["wanted"], order["reconciled"]["found"]) == (True, False)
 
 
+async def test_an_order_that_failed_for_good_waits_for_a_person(
+    asker: Asker, outbox: Outbox, store: Store
+) -> None:
+    await outbox.insert("order")
+    await settle(store, await claim(store), REFUSED)
+    [order] = (await asker.get("orders/order")).document["orders"]
+    assert (order["waits_for"], order["waits_until"]) == ("person", None)
+
+
 async def test_of_an_order_of_very_many_rows_the_newest_are_shown(
     asker: Asker, outbox: Outbox
 ) -> None:

@@ -2,8 +2,9 @@
 -- (UTC), and how many of a day's took one attempt.
 -- Lately: the last five minutes, the part of a minute in proportion; lately_seconds: over which, not
 -- before anything was completed. Flowing: in this minute and the one before, since the last pause of more
--- than 15 s; what flows after an outage, or after an INSERT of thousands, says more of the present than
--- the quiet before it. Until when: daemons tell every few seconds.
+-- than 15 s between the rows of one minute and the next; what flows after an outage says more of the present
+-- than the quiet before it. (A pause within a minute is not seen: the rate is right two minutes later.) Until
+-- when: daemons tell every few seconds.
 SELECT coalesce(sum(attempts) FILTER (WHERE is_in_window), 0)::bigint AS attempts,
        coalesce(sum(unproven) FILTER (WHERE is_in_window), 0)::bigint AS unproven,
        round(coalesce(sum(rows_completed * part_lately), 0))::bigint AS completed_lately,

@@ -1,11 +1,11 @@
 -- The order $1, of the account $2 or (NULL) of every account that knows it: its balance, what the
 -- daemon keeps of it, until when it is in flight, when its next row is due, the last attempt to push it
--- as the log has it, how often reconciling repaired it and when it last found it wrong, and the database's
+-- as the log has it, whether rows failed, how often reconciling repaired it and when it last found it wrong, and the database's
 -- time.
 SELECT f.token_id, b.balance, coalesce(s.balance, 0) AS carried_balance,
        s.push_due_at, coalesce(s.attempt, 0) AS attempt, s.ambiguous_at,
        s.claim_token IS NOT NULL AS is_order_claimed,
-       greatest(s.lease_until, r.lease_until) AS lease_until, r.next_row_due_at,
+       greatest(s.lease_until, r.lease_until) AS lease_until, r.next_row_due_at, r.has_failed,
        l.action AS last_action, l."timestamp" AS last_at, l.details AS last_details,
        l.execution_time_ms AS last_duration_ms,
        coalesce(s.repairs, 0) AS repairs,
@@ -19,7 +19,8 @@ FROM (SELECT o.token_id FROM :"schema".pending_stock_operations o
 CROSS JOIN LATERAL :"schema".stock_sync_order(f.token_id, $1) b
 CROSS JOIN LATERAL (
     SELECT max(o.lease_until) AS lease_until,
-           min(o.next_retry_at) FILTER (WHERE o.status = 'pending') AS next_row_due_at
+           min(o.next_retry_at) FILTER (WHERE o.status = 'pending') AS next_row_due_at,
+           coalesce(bool_or(o.status = 'failed'), false) AS has_failed
     FROM :"schema".pending_stock_operations o
     WHERE o.order_id = $1 AND o.token_id = f.token_id) r
 LEFT JOIN LATERAL (

@@ -1,5 +1,5 @@
--- What failed, what is retried, which orders are in need, and the database's time; each by an index of its
--- own, never by a look at what is done. What waits: waiting.sql.
+-- What failed, what is retried, which orders are in need, and the database's time; each found by an index of
+-- its own, never by a look at what is done. What waits: waiting.sql.
 WITH held AS (
     SELECT token_id FROM :"schema".stock_sync_circuits WHERE is_open OR paused_until > now())
 SELECT f.failed, r.retrying, r.next_retry_at,

@@ -1,9 +1,10 @@
 """Opening: settings become the resources that daemon and commands share."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stocksync import settings
-from stocksync.database import Database
+from stocksync.database import Database, Rehearsed
 from stocksync.telegram import Telegram
 from stocksync.telemetry import hide
 from stocksync.verdict import Limits
@@ -13,7 +14,11 @@ if TYPE_CHECKING:
 
 
 def open_database(
-    group: settings.Database, *, max_connections: int = 1, command_seconds: float | None = None
+    group: settings.Database,
+    *,
+    max_connections: int = 1,
+    command_seconds: float | None = None,
+    rehearsal: Sequence[Rehearsed] = (),
 ) -> Database:
     """The database of these settings; its password appears in no log line from now on."""
     url = group.database_url.get_secret_value()
@@ -25,6 +30,7 @@ def open_database(
         is_pgbouncer=group.database_pgbouncer,
         max_connections=max_connections,
         command_seconds=command_seconds,
+        rehearsal=rehearsal,
     )
 
 

@@ -21,7 +21,7 @@ from stocksync.monitor import Monitor
 from stocksync.operations import Operations
 from stocksync.relay import Relay
 from stocksync.settlement import Rules
-from stocksync.store import Store
+from stocksync.store import REHEARSAL, Store
 from stocksync.telemetry import get_logger, hide
 from stocksync.timers import Timers
 from stocksync.web import Web
@@ -43,8 +43,9 @@ GROUPS = (
 POOL_CONNECTIONS = 3
 # Of the daemon's own statements, which take milliseconds: a connection to nowhere is given up soon.
 COMMAND_SECONDS = 10.0
-# What answers over HTTP takes a tenth of a second to load: the first pushes go before it.
-LOAD_AFTER_SECONDS = 1.0
+# What answers over HTTP takes a tenth of a second to load, and another connection to the database
+# nearly as long to open: the first pushes go before.
+LOAD_AFTER_SECONDS = 0.25
 
 
 class Rooms:
@@ -58,6 +59,7 @@ class Rooms:
             loaded[settings.Database],
             max_connections=POOL_CONNECTIONS,
             command_seconds=COMMAND_SECONDS,
+            rehearsal=REHEARSAL,
         )
         self.gateway = open_gateway(
             loaded[settings.Service], database=self.database, concurrency=relay.concurrency
@@ -96,7 +98,7 @@ class Rooms:
             by=self._by,
         )
         self._web = self._serving(loaded)
-        self._loading = [] if self._web is None else [Loop("load", self._load)]
+        self._loading = Loop("load", self._load)
         self.is_stopping = False
         """To be set as soon as it is: nobody shall count on this daemon any more."""
 
@@ -113,7 +115,7 @@ class Rooms:
     @property
     def loops_beside(self) -> list[Loop]:
         """Those that pushing does not need."""
-        return [*self._delivering, *self._acting, *self.timetable.loops, *self._loading]
+        return [*self._delivering, *self._acting, *self.timetable.loops, self._loading]
 
     async def __aenter__(self) -> Self:
         """Open what is to be opened; no connection is made before it is needed."""
@@ -142,7 +144,9 @@ class Rooms:
         return Listener(
             database=self.database,
             url=group.listen_url.get_secret_value(),
-            on_wake=self._wake,
+            # Both come after it.
+            on_wake=lambda: self.relay.wake(),  # noqa: PLW0108
+            on_ask=lambda: self.timetable.wake(),  # noqa: PLW0108
             on_change=self._listener_changed,
         )
 
@@ -241,9 +245,11 @@ class Rooms:
         return None
 
     async def _load(self) -> float:
-        assert self._web is not None  # noqa: S101 - the loop is there for it alone
         await asyncio.sleep(LOAD_AFTER_SECONDS)
-        await self._web.load()
+        # A claim and a settlement at once; a third connection stays free for either meanwhile.
+        await self.database.open(2)
+        if self._web is not None:
+            await self._web.load()
         return UNTIL_WOKEN
 
     def _is_listening(self) -> bool | None:

@@ -203,8 +203,7 @@ def order_of(
 ) -> Order:
     """The order of a row; its account's are picked out of operations and circuits."""
     holding = circuits_of(circuits, row["token_id"])
-    rows = tuple(o for o in operations if o.token_id == row["token_id"])
-    waits_for, waits_until = _wait(row, holding, rows)
+    waits_for, waits_until = _wait(row, holding)
     return Order(
         token_id=row["token_id"],
         order_id=order_id,
@@ -223,7 +222,7 @@ def order_of(
         repairs=row["repairs"],
         reconciled=_reconciled(row),
         circuits=holding,
-        operations=rows,
+        operations=tuple(o for o in operations if o.token_id == row["token_id"]),
         now=row["now"],
     )
 
@@ -257,16 +256,13 @@ def _reconciled(row: Record) -> Reconciled | None:
     )
 
 
-def _wait(
-    row: Record, circuits: tuple[CircuitSeen, ...], operations: tuple[Operation, ...]
-) -> tuple[Wait, datetime | None]:
+def _wait(row: Record, circuits: tuple[CircuitSeen, ...]) -> tuple[Wait, datetime | None]:
     if row["lease_until"] is not None:
         return Wait.IN_FLIGHT, row["lease_until"]
     times = {Wait.RETRY: row["next_row_due_at"], Wait.PUSH_AGAIN: row["push_due_at"]}
     coming = {wait: at for wait, at in times.items() if at is not None}
     if not coming:
-        has_failed = any(operation.status is Status.FAILED for operation in operations)
-        return (Wait.PERSON if has_failed else Wait.NOTHING), None
+        return (Wait.PERSON if row["has_failed"] else Wait.NOTHING), None
     wait = min(coming, key=coming.__getitem__)
     pauses = [c.paused_until for c in circuits if c.paused_until is not None]
     if pauses and max(pauses) > coming[wait]:

@@ -12,7 +12,8 @@ from stocksync.store import Claim, Place, Store
 # Claims wait in line for a quarter of a second at the service's pace: enough that no slot runs dry
 # during a claim (some 10 ms), little enough that another account's fresh row is soon in front.
 AHEAD_SECONDS = 0.25
-MOST_GROWTH = 8.0
+# A line that was short of what the service can do grows so many times, then looks again.
+MOST_GROWTH = 8
 # After it asked to be woken, the daemon looks again at widening distances: 5 ms, 20 ms, 80 ms …
 FIRST_LOOK_SECONDS = 0.005
 LOOK_WIDENING = 4
@@ -62,6 +63,7 @@ class Claiming:
         self._looked_everywhere_at = 0.0
         self._is_behind = True
         self._look_seconds = FIRST_LOOK_SECONDS
+        self._left_before, self._measured_at = 0, 0.0
         self.has_claimed = False
         """The first claim was made, whatever it took."""
         line.target = self._fewest
@@ -74,6 +76,8 @@ class Claiming:
         now = time.monotonic()
         if now - self._looked_everywhere_at >= min(self._poll_interval_seconds, EVERYWHERE_SECONDS):
             self._place = Place(after=self._place.after)
+        if not self.has_claimed:
+            self._measure_from(now)
         is_everywhere = not self._place.heads
         claim = await self._store.claim(
             limit=room, lease_seconds=self._lease_seconds, place=self._place
@@ -85,31 +89,42 @@ class Claiming:
         if claim.is_held:
             # Opened by another daemon, or paused by hand: what waits here waits there.
             await self._on_held()
-        self._line.add(claim.pushes, claimed_at=now, lease_until=claim.lease_until)
+        has_run_dry = not len(self._line)
+        self._line.add(claim.pushes, lease_until=claim.lease_until)
         if len(claim.pushes) >= room:
-            return await self._go_on(claim)
+            return await self._go_on(claim, has_run_dry=has_run_dry)
         self._place = Place(after=claim.next_place.after)
         # Short on its known places: something may be due elsewhere.
         return await self._look_later() if is_everywhere else 0
 
-    async def _go_on(self, claim: Claim) -> float:
+    async def _go_on(self, claim: Claim, *, has_run_dry: bool) -> float:
         """The claim was full: more is due."""
         self._place = claim.next_place
-        self._adapt()
-        if not self._is_behind:
+        if self._is_behind:
+            self._adapt(time.monotonic(), has_run_dry=has_run_dry)
+        else:
             self._is_behind = True
+            self._measure_from(time.monotonic())
             await self._ask_for_wake(is_wanted=False)
         return 0
 
-    def _adapt(self) -> None:
-        longest_wait_seconds = self._line.longest_wait_seconds()
-        if longest_wait_seconds > AHEAD_SECONDS:
-            self._line.target = max(self._line.target // 2, self._fewest)
-        elif longest_wait_seconds < AHEAD_SECONDS / 2:
-            # By what keeps the next ones waiting no longer than that. At most two claims: one is
-            # pushed while the next is made.
-            growth = min(MOST_GROWTH, AHEAD_SECONDS / max(longest_wait_seconds, 0.001))
-            self._line.target = min(int(self._line.target * growth), 2 * self._most)
+    def _adapt(self, now: float, *, has_run_dry: bool) -> None:
+        """Let as many wait as were let out in AHEAD_SECONDS, by what was seen lately."""
+        left = self._line.left - self._left_before
+        # Fewer say nothing, least of all that the service is quick.
+        if left < self._fewest:
+            return
+        wanted = int(AHEAD_SECONDS * left / max(now - self._measured_at, 0.001))
+        if has_run_dry:
+            # It was us who were slow, not the service.
+            wanted = max(wanted, 2 * self._line.target)
+        # At most two claims: one is pushed while the next is made.
+        most = min(MOST_GROWTH * self._line.target, 2 * self._most)
+        self._line.target = max(self._fewest, min(wanted, most))
+        self._measure_from(now)
+
+    def _measure_from(self, now: float) -> None:
+        self._left_before, self._measured_at = self._line.left, now
 
     async def _look_later(self) -> float:
         """The claim came back short: nothing more is due now."""

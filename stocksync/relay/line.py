@@ -1,7 +1,6 @@
 """The line: orders that this daemon has claimed, waiting for a slot, under leases kept alive."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -14,9 +13,8 @@ class Held:
     """A push that waits, under a lease that is renewed meanwhile."""
 
     push: Push
-    claimed_at: float
     lease_until: float
-    """Both by the monotonic clock, in seconds."""
+    """By the monotonic clock, in seconds."""
 
 
 class Line:
@@ -27,7 +25,8 @@ class Line:
         self._waiting: deque[Held] = deque()
         self._changed = asyncio.Event()
         self._is_closed = False
-        self._longest_wait_seconds = 0.0
+        self.left = 0
+        """How many were let out so far."""
         self.target = 1
         """How many shall wait, at the most."""
 
@@ -35,11 +34,9 @@ class Line:
         """How many wait."""
         return len(self._waiting)
 
-    def add(self, pushes: Iterable[Push], *, claimed_at: float, lease_until: float) -> None:
+    def add(self, pushes: Iterable[Push], *, lease_until: float) -> None:
         """Let these wait behind the others."""
-        self._waiting.extend(
-            Held(push=push, claimed_at=claimed_at, lease_until=lease_until) for push in pushes
-        )
+        self._waiting.extend(Held(push=push, lease_until=lease_until) for push in pushes)
         self._changed.set()
 
     async def next(self, may_take: Callable[[], bool]) -> Held | None:
@@ -50,16 +47,10 @@ class Line:
         if self._is_closed:
             return None
         held = self._waiting.popleft()
-        waited_seconds = time.monotonic() - held.claimed_at
-        self._longest_wait_seconds = max(self._longest_wait_seconds, waited_seconds)
+        self.left += 1
         if 2 * len(self._waiting) <= self.target:
             self._on_half_empty()
         return held
-
-    def longest_wait_seconds(self) -> float:
-        """How long anybody waited since this was last asked."""
-        longest, self._longest_wait_seconds = self._longest_wait_seconds, 0.0
-        return longest
 
     def aging(self, *, before: float) -> list[Held]:
         """Those whose lease ends before this."""

@@ -134,7 +134,7 @@ class Timers:
             return False
         if not has_room:
             raise NotPossible(f"{MOST_ASKED} turns of {name} are asked for already")
-        await self._database.fetch("wake", self._database.schema)
+        await self._database.fetch("wake_timers", self._database.schema)
         return True
 
     async def retire(self, name: str) -> None:

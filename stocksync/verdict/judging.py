@@ -14,8 +14,9 @@ SHORTEST_STANDSTILL_SECONDS = 60.0
 NAMED_ACCOUNTS = 5
 _ENDS_BY_ITSELF = "and closes by itself when the service works again"
 # The daemon reads its settings when it starts.
-_ENDS_BY_RESTART = (
-    "and closes when STOCK_SYNC_MICROSERVICE_JWT… is corrected and the daemon restarted"
+_ENDS_WITH_THE_KEY = (
+    "and closes by itself when the service takes the key again; if the key here is wrong, correct "
+    "STOCK_SYNC_MICROSERVICE_JWT… and restart the daemon"
 )
 
 
@@ -141,7 +142,7 @@ def _paused(circuit: CircuitSeen) -> str:
 
 def _open(circuit: CircuitSeen) -> str:
     if circuit.is_service:
-        ends = _ENDS_BY_RESTART if circuit.wants_credentials else _ENDS_BY_ITSELF
+        ends = _ENDS_WITH_THE_KEY if circuit.wants_credentials else _ENDS_BY_ITSELF
         return (
             f"the service's circuit is open, {ends}: "
             f"{circuit.reason}{_waiting(circuit.waiting_rows, 'the service')}"

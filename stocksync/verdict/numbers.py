@@ -5,8 +5,10 @@ from datetime import datetime
 
 # A failure rate of fewer pushes than these says nothing.
 LEAST_ATTEMPTS = 20
-# Seconds that rows flow until their rate says something: what was done is told every five.
-SHORTEST_FLOW = 10.0
+# Rows flow for so long until their rate says something: what was done is told every five seconds.
+# Some few that were done before thousands came say nothing for longer.
+SHORTEST_FLOW_SECONDS, LEAST_FLOW_SECONDS = 10.0, 60.0
+LEAST_FLOW = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,12 @@ class Numbers:
     @property
     def has_just_begun(self) -> bool:
         """Rows flow for so short a time that their rate says nothing of what is left."""
-        return bool(self.due_rows and self.flowing_rows) and self.flowing_seconds < SHORTEST_FLOW
+        if not self.due_rows or not self.flowing_rows:
+            return False
+        is_little = (
+            self.flowing_rows < LEAST_FLOW and self.due_rows > LEAST_FLOW * self.flowing_rows
+        )
+        return self.flowing_seconds < (LEAST_FLOW_SECONDS if is_little else SHORTEST_FLOW_SECONDS)
 
     @property
     def backlog_seconds(self) -> float | None:

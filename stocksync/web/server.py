@@ -40,7 +40,7 @@ class Server:
     async def load(self) -> None:
         """Make ready to answer; else the first caller waits for that, and all others with it."""
         # A third of what a daemon imports, and nothing is pushed with it. In a thread: the loop
-        # goes on.
+        # goes on, unless somebody asks meanwhile.
         await asyncio.to_thread(import_module, "stocksync.web.connections")
 
     async def close(self) -> None:

@@ -16,7 +16,7 @@ from stocksync.gateway import Health
 from stocksync.model import Done, Outcome, Push
 from stocksync.relay import Relay
 from stocksync.settlement import Rules
-from stocksync.store import Settled, Store
+from stocksync.store import REHEARSAL, Settled, Store
 from tests.bench.contestants import CONCURRENCY
 
 # A push waits for the wire, and meanwhile the other loops have their turn: so they shall here.
@@ -72,7 +72,9 @@ class Until:
 async def work(dsn: str, rows: int, claim_batch: int) -> dict[str, float]:
     """Settle so many rows; gives the seconds, the CPU and the statements that it took."""
     until = Until(rows)
-    async with Counting(url=dsn, max_connections=3) as database:
+    async with Counting(url=dsn, max_connections=3, rehearsal=REHEARSAL) as database:
+        # As a daemon that has begun, like the peer: it waits for rows with its connections open.
+        await database.open(2)
         relay = Relay(
             store=Store(database=database, by="the benchmark"),
             pusher=NoOp(),

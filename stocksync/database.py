@@ -5,7 +5,7 @@ asyncpg's home, together with `listener`.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
@@ -63,9 +63,6 @@ KEY_REFUSED: tuple[type[BaseException], ...] = (
     asyncpg.UndefinedColumnError,
 )
 
-# A statement by its name, and its arguments.
-Rehearsed: TypeAlias = tuple[str, tuple[object, ...]]
-
 CONNECT_SECONDS = 10.0
 # Longer than a look over a large table takes.
 COMMAND_SECONDS = 30.0
@@ -77,8 +74,8 @@ class Database:
     Raises `DatabaseUnavailable` for what another try may mend and `DatabaseRefused` for what a
     person must; errors of a statement pass through.
 
-    `rehearsal`: statements, by name and arguments, that each new connection tries at once, without
-    any effect. Postgres plans them then, which takes tens of milliseconds, and not when rows wait.
+    `rehearsal`: a script, by its name, that each new connection tries at once, without any effect.
+    Postgres plans its statements then, which takes tens of milliseconds, and not when rows wait.
     """
 
     def __init__(
@@ -90,7 +87,7 @@ class Database:
         max_connections: int = 3,
         command_seconds: float | None = None,
         application_name: str = "stocksync",
-        rehearsal: Sequence[Rehearsed] = (),
+        rehearsal: str | None = None,
     ) -> None:
         self.schema = schema
         self.target = target(url)
@@ -100,7 +97,7 @@ class Database:
         self._command_seconds = command_seconds or COMMAND_SECONDS
         self._application_name = application_name
         # Behind a pooler it would be anybody's connection.
-        self._rehearsal = () if is_pgbouncer else tuple(rehearsal)
+        self._rehearsal = None if is_pgbouncer else rehearsal
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._one_reader = asyncio.Semaphore(1)
         self._lost_at: float | None = None
@@ -146,20 +143,14 @@ class Database:
                 await stack.enter_async_context(self.connection())
 
     async def _rehearse(self, connection: "Connection") -> None:
-        if not self._rehearsal:
+        if self._rehearsal is None:
             return
-        transaction = connection.transaction()
-        await transaction.start()
         try:
-            # A rehearsal waits for nobody.
-            await connection.execute("SET LOCAL lock_timeout = 100")
-            for name, args in self._rehearsal:
-                await connection.fetch(self.query(name), *args)
+            await connection.execute(self.query(self._rehearsal))
         except asyncpg.PostgresError as error:
             # No tables yet, or no right to them: whoever needs them will say so.
             log.debug("database.not_rehearsed", reason=describe(error))
-        finally:
-            await transaction.rollback()
+            await connection.execute("ROLLBACK")
 
     def query(self, name: str) -> str:
         """The text of `sql/queries/<name>.sql`, for this database's schema."""

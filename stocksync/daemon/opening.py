@@ -1,10 +1,9 @@
 """Opening: settings become the resources that daemon and commands share."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stocksync import settings
-from stocksync.database import Database, Rehearsed
+from stocksync.database import Database
 from stocksync.telegram import Telegram
 from stocksync.telemetry import hide
 from stocksync.verdict import Limits
@@ -18,7 +17,7 @@ def open_database(
     *,
     max_connections: int = 1,
     command_seconds: float | None = None,
-    rehearsal: Sequence[Rehearsed] = (),
+    rehearsal: str | None = None,
 ) -> Database:
     """The database of these settings; its password appears in no log line from now on."""
     url = group.database_url.get_secret_value()

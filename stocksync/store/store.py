@@ -4,25 +4,20 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from stocksync.database import Database, Rehearsed
+from stocksync.database import Database
 from stocksync.model import ClaimedRow, Push
 from stocksync.settlement import Settlement
 from stocksync.store.told import Claim, Counts, Place, Rescued, Settled
 
 # Enough to clear what a dead daemon held in one go; the next round takes the rest.
 RESCUE_LIMIT = 1000
-_EPOCH, _NOBODY = datetime.fromtimestamp(0, UTC), UUID(int=0)
-REHEARSAL: tuple[Rehearsed, ...] = (
-    # Of an account that there is not, or it would end before most of its work.
-    ("claim", (0, _NOBODY, 0.0, "", [""], [_EPOCH], [0])),
-    ("settle", ([],) * 24),
-)
-"""What a new connection tries, to be quick when it counts; both do nothing."""
+REHEARSAL = "rehearse"
+"""What a new connection tries, to be quick when it counts; it does nothing."""
 
 T = TypeVar("T")
 

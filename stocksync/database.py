@@ -5,7 +5,7 @@ asyncpg's home, together with `listener`.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
@@ -74,8 +74,8 @@ class Database:
     Raises `DatabaseUnavailable` for what another try may mend and `DatabaseRefused` for what a
     person must; errors of a statement pass through.
 
-    `rehearsal`: a script, by its name, that each new connection tries at once, without any effect.
-    Postgres plans its statements then, which takes tens of milliseconds, and not when rows wait.
+    `rehearsal`: statements, by their names, that each new connection tries at once, without any
+    effect. Postgres plans them then, which takes tens of milliseconds, and not when rows wait.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Database:
         max_connections: int = 3,
         command_seconds: float | None = None,
         application_name: str = "stocksync",
-        rehearsal: str | None = None,
+        rehearsal: Sequence[str] = (),
     ) -> None:
         self.schema = schema
         self.target = target(url)
@@ -97,7 +97,7 @@ class Database:
         self._command_seconds = command_seconds or COMMAND_SECONDS
         self._application_name = application_name
         # Behind a pooler it would be anybody's connection.
-        self._rehearsal = None if is_pgbouncer else rehearsal
+        self._rehearsal = () if is_pgbouncer else rehearsal
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._one_reader = asyncio.Semaphore(1)
         self._lost_at: float | None = None
@@ -143,10 +143,13 @@ class Database:
                 await stack.enter_async_context(self.connection())
 
     async def _rehearse(self, connection: "Connection") -> None:
-        if self._rehearsal is None:
+        if not self._rehearsal:
             return
+        # One message, which the server ends by itself: a daemon that is frozen in the middle of
+        # several would hold the lock of all claims. And it waits for nobody else's.
+        tried = "; ".join(self.query(name) for name in self._rehearsal)
         try:
-            await connection.execute(self.query(self._rehearsal))
+            await connection.execute(f"BEGIN; SET LOCAL lock_timeout = 100; {tried}; ROLLBACK")
         except asyncpg.PostgresError as error:
             # No tables yet, or no right to them: whoever needs them will say so.
             log.debug("database.not_rehearsed", reason=describe(error))

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.importing import imported
 from tests.outbox import Outbox
 from tests.telegram_fake import (
     CHAT,
@@ -160,11 +161,7 @@ async def test_without_a_database_it_is_69(verb: str) -> None:
 
 
 def test_only_notify_imports_aiogram() -> None:
-    script = (
-        "import sys, stocksync.cli.verbs; "
-        "sys.exit('aiogram' in sys.modules or 'matplotlib' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+    assert imported("import stocksync.cli.verbs", "aiogram", "matplotlib") == set()
 
 
 async def test_a_misspelt_setting_that_made_a_unit_fail_does_not_keep_that_from_being_told(

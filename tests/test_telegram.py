@@ -2,8 +2,6 @@
 
 import asyncio
 import io
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -25,6 +23,7 @@ from stocksync.telegram import (
     Unsendable,
     cut,
 )
+from tests.importing import imported
 from tests.telegram_fake import (
     CHAT,
     HANG,
@@ -356,5 +355,4 @@ async def test_the_token_is_in_no_error_and_no_line(url: str) -> None:
 
 
 def test_who_does_not_send_does_not_import_aiogram() -> None:
-    script = "import sys, stocksync.telegram; sys.exit('aiogram' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+    assert imported("import stocksync.telegram", "aiogram") == set()

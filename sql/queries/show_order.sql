@@ -1,7 +1,7 @@
 -- The order $1, of the account $2 or (NULL) of every account that knows it: its balance, what the
--- daemon keeps of it, until when it is in flight, when its next row is due, the last attempt to push it
--- as the log has it, whether rows failed, how often reconciling repaired it and when it last found it wrong, and the database's
--- time.
+-- daemon keeps of it, until when it is in flight, when its next row is due, whether rows failed, the last
+-- attempt to push it as the log has it, how often reconciling repaired it and when it last found it wrong,
+-- and the database's time.
 SELECT f.token_id, b.balance, coalesce(s.balance, 0) AS carried_balance,
        s.push_due_at, coalesce(s.attempt, 0) AS attempt, s.ambiguous_at,
        s.claim_token IS NOT NULL AS is_order_claimed,

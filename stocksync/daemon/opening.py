@@ -1,5 +1,6 @@
 """Opening: settings become the resources that daemon and commands share."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stocksync import settings
@@ -17,7 +18,7 @@ def open_database(
     *,
     max_connections: int = 1,
     command_seconds: float | None = None,
-    rehearsal: str | None = None,
+    rehearsal: Sequence[str] = (),
 ) -> Database:
     """The database of these settings; its password appears in no log line from now on."""
     url = group.database_url.get_secret_value()

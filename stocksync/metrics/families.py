@@ -88,11 +88,7 @@ def _of_rows(numbers: Numbers) -> Iterable[Metric]:
         ("due_rows", "Rows that may be claimed now.", numbers.due_rows),
         ("due_orders", "Orders that may be pushed again now.", numbers.due_orders),
         ("held_rows", "Rows that are due, but held up by circuit or pause.", numbers.waiting_rows),
-        (
-            "retrying_rows",
-            "Pending rows that failed before, not held up.",
-            numbers.retrying,
-        ),
+        ("retrying_rows", "Pending rows that failed before, not held up.", numbers.retrying),
         ("stale_rows", "Rows not done so many hours after their INSERT.", numbers.stale),
         ("ambiguous_orders", "Orders whose flag has to be read again.", numbers.ambiguous_orders),
         (
@@ -106,11 +102,7 @@ def _of_rows(numbers: Numbers) -> Iterable[Metric]:
 
 def _of_flow(numbers: Numbers) -> Iterable[Metric]:
     for name, text, value in (
-        (
-            "backlog_seconds",
-            "How long the due rows take at this rate.",
-            numbers.backlog_seconds,
-        ),
+        ("backlog_seconds", "How long the due rows take at this rate.", numbers.backlog_seconds),
         ("failure_ratio", "Pushes not proven, of those lately.", numbers.failure_rate),
         ("first_try_ratio", "Of a day's completed rows: one attempt.", numbers.first_try_share),
         ("retry_mean_seconds", "INSERT to done, of the others.", numbers.mean_retry_seconds),

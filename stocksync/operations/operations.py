@@ -249,6 +249,8 @@ def _numbers(counted: dict[str, Any], erring: Sequence[Record], due: Sequence[Re
         due_orders=free["order_count"] if free else 0,
         oldest_due_at=free["oldest_due_at"] if free else None,
         claimable_since=free["claimable_since"] if free else None,
+        retrying=free["retrying"] if free else 0,
+        next_retry_at=free["next_retry_at"] if free else None,
         waiting_rows=sum(row["row_count"] for row in held),
         waiting_orders=sum(row["order_count"] for row in held),
         retry_error=errors.get(Status.PENDING),

@@ -16,8 +16,8 @@ from stocksync.store.told import Claim, Counts, Place, Rescued, Settled
 
 # Enough to clear what a dead daemon held in one go; the next round takes the rest.
 RESCUE_LIMIT = 1000
-REHEARSAL = "rehearse"
-"""What a new connection tries, to be quick when it counts; it does nothing."""
+REHEARSAL = ("rehearse_claim", "rehearse_settle")
+"""What a new connection tries, to be quick when it counts; rolled back, they do nothing."""
 
 T = TypeVar("T")
 

@@ -188,11 +188,13 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Connection"]:
         """A pooled connection for several statements, or for a transaction."""
-        if self._pool is None:
+        # Its own: it may be closed while we wait.
+        pool = self._pool
+        if pool is None:
             raise DatabaseUnavailable("the database connections are closed")
         asked_at = time.monotonic()
         try:
-            async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
+            async with pool.acquire(timeout=CONNECT_SECONDS) as connection:
                 yield connection
         except REFUSED as error:
             raise DatabaseRefused(
@@ -203,7 +205,7 @@ class Database:
         except UNAVAILABLE as error:
             # The other connections are of the same server: after a restart broken, after a failover
             # read-only. They would be used again, one after the other.
-            await self._pool.expire_connections()
+            await pool.expire_connections()
             raise self._unavailable(error, asked_at) from error
         self._available(asked_at)
 

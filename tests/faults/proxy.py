@@ -65,6 +65,8 @@ class Link:
                 sink.write(piece)
                 if self.proxy.drip_seconds:
                     await asyncio.sleep(self.proxy.drip_seconds)
+            if self.proxy.last_words and self.proxy.last_words in chunk:
+                self.proxy.freeze()
         await self.proxy.flow()
         if not self.is_dead:
             sink.close()
@@ -134,6 +136,8 @@ class Proxy:
         """Before each chunk, one way."""
         self.drip_seconds = 0.0
         """Between two bytes; 0: as they come."""
+        self.last_words = b""
+        """When a client has said this, and the server heard it, the proxy freezes; empty: never."""
         self.accepted = 0
         """Connections so far."""
         self.links_by_port: dict[int, Link] = {}
@@ -182,6 +186,11 @@ class Proxy:
     def freeze(self) -> None:
         """Carry nothing and end nothing, on all connections and on new ones, until `thaw`."""
         self._flowing.clear()
+
+    @property
+    def is_frozen(self) -> bool:
+        """Nothing is carried now."""
+        return not self._flowing.is_set()
 
     def thaw(self) -> None:
         """Carry on, with what was held back, also of clients that have gone."""

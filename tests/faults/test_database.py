@@ -13,6 +13,7 @@ from stocksync.database import Database
 from stocksync.demo.microservice import Effect, Fault, StandIn
 from stocksync.demo.postgres import PostgresServer, StopMode
 from stocksync.model import DatabaseUnavailable
+from stocksync.store import REHEARSAL, Place, Store
 from tests.daemons import Daemon, running_daemon
 from tests.faults.conftest import PATIENT, execute, through, until_completed
 from tests.faults.proxy import Proxy
@@ -91,6 +92,37 @@ async def test_its_backends_are_killed_again_and_again(
         assert outages(daemon) <= 15
         assert len(daemon.events()) < 100
     assert_all_is_told_once(stand_in, 20)
+
+
+async def test_a_daemon_frozen_while_it_rehearses_holds_up_no_other(
+    dsn: str, outbox: Outbox, database: Database, way_to_database: Proxy
+) -> None:
+    await outbox.insert_orders(1)
+    # A rehearsed claim takes the lock that all claims share: the server must give it back itself.
+    way_to_database.last_words = b"stock_sync_claim("
+    async with Database(url=through(way_to_database, dsn), rehearsal=REHEARSAL) as frozen:
+        opening = asyncio.create_task(frozen.open(1))
+        await until(lambda: way_to_database.is_frozen)
+        async with asyncio.timeout(RECOVERY_SECONDS):
+            claim = await Store(database=database, by="a test").claim(
+                limit=1, lease_seconds=60, place=Place()
+            )
+        assert len(claim.pushes) == 1
+        assert not opening.done()
+        way_to_database.thaw()
+        await opening
+
+
+async def test_it_is_closed_by_us_while_somebody_waits_for_its_answer(
+    dsn: str, way_to_database: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_room, "CONNECT_SECONDS", 3.0)
+    way_to_database.last_words = b"application_name"
+    async with Database(url=through(way_to_database, dsn)) as database:
+        asked = asyncio.create_task(database.fetchrow("schema_state", "public"))
+        await until(lambda: way_to_database.is_frozen)
+    with pytest.raises(DatabaseUnavailable):
+        await asked
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ from tests.bench.figures import Goal, Result
 from tests.bench.postgres import connected
 from tests.bench.world import NotVerified, World
 
-SECONDS, QUICK_SECONDS = 4, 1
+SECONDS, QUICK_SECONDS = 3, 1
 WHOLE, BARE = "all installed", "primary key and CHECKs alone"
 TABLES = {WHOLE: "pending_stock_operations", BARE: "bare"}
+# A machine that gets slower by the minute slows both of them.
+TURNS = (WHOLE, BARE, BARE, WHOLE)
 MAKE_BARE = (
     "CREATE TABLE bare (LIKE pending_stock_operations"
     " INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING IDENTITY, PRIMARY KEY (id))"
@@ -33,7 +35,8 @@ async def measure(world: World) -> Result:
             await connection.execute(MAKE_BARE)
             for _ in range(world.rounds):
                 for clients in (1, 32):
-                    for name, table in TABLES.items():
+                    for name in TURNS:
+                        table = TABLES[name]
                         rate = _inserted(pgbench, dsn, table, clients, world)
                         inserted = await connection.fetchval(f"SELECT count(*) FROM {table}")
                         if not inserted:

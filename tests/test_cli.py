@@ -726,6 +726,8 @@ async def test_an_order_is_shown_with_the_flag_at_the_service(
         assert len(order["operations"]) == 1
         assert await cli("show", "--order", "4711", "--token", TOKEN_ID) == 0
         assert "false (not what is wanted)" in cli.out
+        assert "no daemon" in cli.out
+        assert "systemctl start stocksync" in cli.out
 
 
 @pytest.mark.usefixtures("there")

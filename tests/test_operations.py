@@ -137,6 +137,21 @@ async def test_an_unknown_order_is_said_by_its_id(operations: Operations, outbox
         await operations.show_order("nowhere")
 
 
+async def test_an_order_says_whether_a_daemon_lives_that_could_push_it(
+    operations: Operations, outbox: Outbox
+) -> None:
+    await outbox.insert()
+    await outbox.connection.execute(
+        "INSERT INTO stock_sync_daemons (id, host, pid, version, seen_at)"
+        " VALUES (gen_random_uuid(), 'dead', 1, '1', now() - interval '1 minute')"
+    )
+    [order] = await operations.show_order("order")
+    assert not order.is_a_daemon_alive
+    await outbox.connection.execute("UPDATE stock_sync_daemons SET seen_at = now()")
+    [order] = await operations.show_order("order")
+    assert order.is_a_daemon_alive
+
+
 async def test_an_order_says_what_it_waits_for_and_until_when(
     operations: Operations, outbox: Outbox, store: Store
 ) -> None:

@@ -32,6 +32,7 @@ def _order(order: Order, flag: ServiceFlag, max_retries: int) -> str:
             ("flag at service", flag.why_not or _compared(order, flag)),
             ("last attempt", _attempted(order.last_attempt, order)),
             ("waits for", _waits(order)),
+            ("no daemon", _nobody_works(order)),
             *holding(order.circuits, order.now),
             ("to mend it", TO_MEND_AN_ACCOUNT if _is_account_unknown(order) else None),
             ("ambiguous", _ambiguous(order)),
@@ -119,6 +120,12 @@ def _waits(order: Order) -> str:
         f"{_until(order)}; {count(len(failed), 'failed row')}: when the cause is mended, stocksync "
         f"retry {which}; what shall never be pushed: stocksync cancel {which}"
     )
+
+
+def _nobody_works(order: Order) -> str | None:
+    if order.is_a_daemon_alive or order.waits_for in {Wait.NOTHING, Wait.PERSON}:
+        return None
+    return "lives that could push it: start one (systemctl start stocksync)"
 
 
 def _until(order: Order) -> str:

@@ -85,8 +85,11 @@ class Operations:
 
     async def show_order(self, order_id: str, token_id: str | None = None) -> tuple[Order, ...]:
         """The order of each account that knows it. Raises `UnknownOperation` when none does."""
-        found, rows, circuits = await self._at_one_moment(
-            ("show_order", order_id, token_id), ("order_rows", order_id, token_id), ("circuits",)
+        found, rows, circuits, daemons = await self._at_one_moment(
+            ("show_order", order_id, token_id),
+            ("order_rows", order_id, token_id),
+            ("circuits",),
+            ("daemons",),
         )
         if not found:
             account = "" if token_id is None else f" of the account {token_id}"
@@ -96,7 +99,7 @@ class Operations:
             )
         operations = [operation_of(row) for row in rows]
         seen = [CircuitSeen(**row) for row in circuits]
-        return tuple(order_of(row, order_id, operations, seen) for row in found)
+        return tuple(order_of(row, order_id, operations, seen, daemons) for row in found)
 
     async def retry(self, ids: Sequence[UUID], *, by: str) -> tuple[UUID, ...]:
         """Make pending and failed operations due now, their retries uncounted; all of them or none.

@@ -149,6 +149,8 @@ class Order:
     """Of the order or of its rows; None: not in flight."""
     waits_for: Wait
     waits_until: datetime | None
+    is_a_daemon_alive: bool
+    """False: whatever it waits for, nobody would push it."""
     last_attempt: Attempt | None
     repairs: int
     """By reconciling, within a day of each other, each wrong again later."""
@@ -199,7 +201,11 @@ def circuits_of(circuits: Iterable[CircuitSeen], token_id: str) -> tuple[Circuit
 
 
 def order_of(
-    row: Record, order_id: str, operations: Iterable[Operation], circuits: Iterable[CircuitSeen]
+    row: Record,
+    order_id: str,
+    operations: Iterable[Operation],
+    circuits: Iterable[CircuitSeen],
+    daemons: Iterable[Record],
 ) -> Order:
     """The order of a row; its account's are picked out of operations and circuits."""
     holding = circuits_of(circuits, row["token_id"])
@@ -218,6 +224,7 @@ def order_of(
         lease_until=row["lease_until"],
         waits_for=waits_for,
         waits_until=waits_until,
+        is_a_daemon_alive=any(daemon["is_alive"] for daemon in daemons),
         last_attempt=_attempt(row),
         repairs=row["repairs"],
         reconciled=_reconciled(row),

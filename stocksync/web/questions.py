@@ -94,10 +94,11 @@ class Questions:
             rows = await ask("web_order_rows", order_id, token_id, MOST_ROWS, MOST_ROWS_IN_ALL)
             entries = await ask("web_log", [row["id"] for row in rows], MOST_ENTRIES)
             circuits = [CircuitSeen(**row) for row in await ask("circuits")]
+            daemons = await ask("daemons")
         told = _told([operation_of(row) for row in rows], entries)
         return tuple(
             OrderTold(
-                order=order_of(row, order_id, (), circuits),
+                order=order_of(row, order_id, (), circuits, daemons),
                 rows=tuple(t for t in told if t.operation.token_id == row["token_id"]),
                 total=totals.get(row["token_id"], 0),
             )

@@ -664,6 +664,28 @@ async def test_a_parked_account_has_one_probe_however_often_a_claim_looks_again(
     assert await outbox.connection.fetchval(probes) == 1
 
 
+async def test_an_order_of_a_parked_account_that_is_pushed_for_its_own_sake_is_its_probe(
+    store: Store, database: Database, outbox: Outbox
+) -> None:
+    for parked in (OTHER_ACCOUNT, account(7)):
+        failure = Seen(account=parked, order="order-1", kind=Kind.TOKEN, reason="a test")
+        proof = Seen(account=ACCOUNT, order="order-1", kind=Kind.PROVEN)
+        # Two in a row without a proof would be the service's fault.
+        await Circuits(database=database, failures=1).feed([failure, proof])
+    await outbox.connection.execute("UPDATE stock_sync_circuits SET probe_at = now() WHERE is_open")
+    await outbox.connection.execute(
+        "INSERT INTO stock_sync_orders (order_id, token_id, push_due_at)"
+        f" SELECT 'again-' || n, '{OTHER_ACCOUNT}', now() FROM generate_series(1, 3) n"
+    )
+    await outbox.insert_orders(2, token_id=ACCOUNT)
+    pushes = await claim(store, 20)
+    assert sorted((push.token_id, push.is_probe) for push in pushes) == sorted(
+        [(ACCOUNT, False), (ACCOUNT, False), (OTHER_ACCOUNT, True)]
+    )
+    probed = "SELECT token_id FROM stock_sync_circuits WHERE probes > 0"
+    assert [row[0] for row in await outbox.connection.fetch(probed)] == [OTHER_ACCOUNT]
+
+
 async def test_a_probe_that_hangs_or_whose_daemon_died_holds_up_the_next_for_half_a_lease(
     store: Store, database: Database, outbox: Outbox
 ) -> None:

@@ -8,10 +8,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from stocksync.circuits import SERVICE
 from stocksync.database import Database
 from stocksync.operations import Operations
 from stocksync.store import Store
-from tests.outbox import Outbox
+from tests.outbox import ACCOUNT, OTHER_ACCOUNT, Outbox
 from tests.settling import RETRY, claim, settle
 
 Connection = asyncpg.Connection
@@ -54,8 +55,8 @@ async def connected(dsn: str) -> AsyncIterator["Connection[asyncpg.Record]"]:
 async def until_somebody_waits_for_a_lock(outbox: Outbox) -> None:
     async with asyncio.timeout(20):
         while not await outbox.connection.fetchval(
-            "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
-            " WHERE NOT granted AND d.datname = current_database()"
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
         ):
             await asyncio.sleep(0.005)
 
@@ -213,3 +214,64 @@ async def test_twenty_claimers_at_once_share_the_orders_out(dsn: str, outbox: Ou
         claims = await asyncio.gather(*(claim(store, 10) for store in stores))
     taken = [push.order_id for pushes in claims for push in pushes]
     assert len(taken) == len(set(taken)) == 100
+
+
+# --- circuits ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of", [SERVICE, ACCOUNT], ids=["service", "account"])
+async def test_a_claim_of_a_probe_and_the_feeding_of_circuits_lock_in_the_same_order(
+    store: Store,
+    database: Database,
+    outbox: Outbox,
+    connections: list["Connection[asyncpg.Record]"],
+    of: str,
+) -> None:
+    feeder, *_ = connections
+    await open_circuit(outbox, of)
+    await outbox.insert("both")
+    await push_again_in_a_minute(outbox, ACCOUNT)
+    async with feeder.transaction():
+        await feeder.fetch(database.query("circuits_lock"), [ACCOUNT])
+        claiming = asyncio.create_task(claim(store))
+        await until_somebody_waits_for_a_lock(outbox)
+        # Wants the order: whoever holds it must not wait for the circuit.
+        await feeder.fetch(database.query("circuits_make_due"), [ACCOUNT], ["both"])
+    assert [push.is_probe for push in await claiming] == [True]
+
+
+async def test_a_circuit_that_opens_while_its_order_is_claimed_is_not_charged_with_a_probe(
+    store: Store, outbox: Outbox, connections: list["Connection[asyncpg.Record]"]
+) -> None:
+    operator, *_ = connections
+    await open_circuit(outbox, OTHER_ACCOUNT)
+    for token_id in (ACCOUNT, OTHER_ACCOUNT):
+        await outbox.insert("both", token_id=token_id)
+    await push_again_in_a_minute(outbox, ACCOUNT)
+    async with operator.transaction():
+        await operator.execute("SELECT FROM stock_sync_orders FOR UPDATE")
+        claiming = asyncio.create_task(claim(store))
+        await until_somebody_waits_for_a_lock(outbox)
+        await open_circuit(outbox, ACCOUNT)
+    probes = {push.token_id: push.is_probe for push in await claiming}
+    assert probes == {ACCOUNT: False, OTHER_ACCOUNT: True}
+    charged = "SELECT token_id FROM stock_sync_circuits WHERE probes > 0 OR probe_until IS NOT NULL"
+    assert [row[0] for row in await outbox.connection.fetch(charged)] == [OTHER_ACCOUNT]
+
+
+async def open_circuit(outbox: Outbox, of: str) -> None:
+    """Its probe is due."""
+    await outbox.connection.execute(
+        "INSERT INTO stock_sync_circuits (token_id, is_open, opened_at, probe_at)"
+        " VALUES ($1, true, now(), now())"
+        " ON CONFLICT (token_id) DO UPDATE SET is_open = true, opened_at = now(), probe_at = now()",
+        of,
+    )
+
+
+async def push_again_in_a_minute(outbox: Outbox, token_id: str) -> None:
+    await outbox.connection.execute(
+        "INSERT INTO stock_sync_orders (order_id, token_id, push_due_at)"
+        " VALUES ('both', $1, now() + interval '1 minute')",
+        token_id,
+    )

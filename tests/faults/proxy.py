@@ -65,7 +65,8 @@ class Link:
                 sink.write(piece)
                 if self.proxy.drip_seconds:
                     await asyncio.sleep(self.proxy.drip_seconds)
-            if self.proxy.last_words and self.proxy.last_words in chunk:
+            is_last = bool(self.proxy.last_words) and self.proxy.last_words in chunk
+            if is_last and source.is_client:
                 self.proxy.freeze()
         await self.proxy.flow()
         if not self.is_dead:
@@ -85,18 +86,18 @@ class Link:
 class _Leg(asyncio.Protocol):
     def __init__(self, link: Link, *, is_client: bool) -> None:
         self._link = link
-        self._is_client = is_client
+        self.is_client = is_client
         self._transport: asyncio.Transport | None = None
         self.arrived: asyncio.Queue[bytes | None] = asyncio.Queue()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        if self._is_client:
+        if self.is_client:
             self._link.pumps.append(asyncio.create_task(self._link.open(self)))
 
     def data_received(self, data: bytes) -> None:
-        if self._is_client:
+        if self.is_client:
             self._link.heard_at = time.monotonic()
         self.arrived.put_nowait(data)
 
@@ -108,7 +109,7 @@ class _Leg(asyncio.Protocol):
         self._ended()
 
     def _ended(self) -> None:
-        if self._is_client and self._link.client_gone_at is None:
+        if self.is_client and self._link.client_gone_at is None:
             self._link.client_gone_at = time.monotonic()
         self.arrived.put_nowait(None)
 

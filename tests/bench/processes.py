@@ -20,6 +20,14 @@ def cpu_ms(pid: int) -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e6
 
 
+def machine_cpu_seconds() -> float:
+    """CPU that all processes of this machine have used so far, its own work for them included."""
+    user, nice, system, _idle, _iowait, irq, softirq = (
+        int(field) for field in Path("/proc/stat").read_text().split(maxsplit=8)[1:8]
+    )
+    return (user + nice + system + irq + softirq) * _TICK_SECONDS
+
+
 class Ended(Exception):
     """A process ended by itself."""
 

@@ -10,6 +10,7 @@ from stocksync.demo.binaries import find_binaries
 from tests.bench.contestants import TOKEN_ID
 from tests.bench.figures import Goal, Result
 from tests.bench.postgres import connected
+from tests.bench.processes import machine_cpu_seconds
 from tests.bench.world import NotVerified, World
 
 SECONDS, QUICK_SECONDS = 3, 1
@@ -33,16 +34,22 @@ async def measure(world: World) -> Result:
     with world.postgres.database() as dsn:
         async with connected(dsn) as connection:
             await connection.execute(MAKE_BARE)
+            # What measures before this one wrote is not its own to bring to the disk.
+            await connection.execute("CHECKPOINT")
             for _ in range(world.rounds):
                 for clients in (1, 32):
                     for name in TURNS:
                         table = TABLES[name]
+                        cpu_before = machine_cpu_seconds()
                         rate = _inserted(pgbench, dsn, table, clients, world)
+                        cpu_seconds = machine_cpu_seconds() - cpu_before
                         inserted = await connection.fetchval(f"SELECT count(*) FROM {table}")
                         if not inserted:
                             raise NotVerified(f"nothing was inserted into {table}")
                         await connection.execute(f"TRUNCATE {table} CASCADE")
-                        result.add(f"{name}, {clients} clients", rate)
+                        # Of the server and of the clients: steadier than the rate.
+                        cpu_us = cpu_seconds / inserted * 1e6
+                        result.add(f"{name}, {clients} clients", rate, **{"CPU µs a row": cpu_us})
                         world.say(f"P6 {name}, {clients} clients: {rate:,.0f} rows/s")
     for clients, bound in ((32, 0.8), (1, 0.0)):
         ratio = result.ratio(f"{WHOLE}, {clients} clients", f"{BARE}, {clients} clients")

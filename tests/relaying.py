@@ -114,6 +114,19 @@ async def until_async(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def until_somebody_waits(outbox: Outbox) -> None:
+    """Wait until some session of this database waits for a lock, of a row or any other."""
+    waiting = (
+        "SELECT count(*) > 0 FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+
+    async def it_waits() -> bool:
+        return bool(await outbox.connection.fetchval(waiting))
+
+    await until_async(it_waits)
+
+
 async def until_all(outbox: Outbox, status: str) -> None:
     """Wait until every row has this status."""
 

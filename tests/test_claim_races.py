@@ -13,6 +13,7 @@ from stocksync.database import Database
 from stocksync.operations import Operations
 from stocksync.store import Store
 from tests.outbox import ACCOUNT, OTHER_ACCOUNT, Outbox
+from tests.relaying import until_somebody_waits
 from tests.settling import RETRY, claim, settle
 
 Connection = asyncpg.Connection
@@ -52,15 +53,6 @@ async def connected(dsn: str) -> AsyncIterator["Connection[asyncpg.Record]"]:
         await connection.close()
 
 
-async def until_somebody_waits_for_a_lock(outbox: Outbox) -> None:
-    async with asyncio.timeout(20):
-        while not await outbox.connection.fetchval(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        ):
-            await asyncio.sleep(0.005)
-
-
 async def live_claims_of_an_order(outbox: Outbox) -> int:
     """The largest number of claims that hold one order."""
     most: int = await outbox.connection.fetchval(
@@ -83,7 +75,7 @@ async def test_an_older_row_committed_late_does_not_make_a_second_claim(
     await late.commit()
     # The second claimer's call begins, and takes its first snapshot, before the first commits.
     waiting = asyncio.create_task(two.claim())
-    await until_somebody_waits_for_a_lock(outbox)
+    await until_somebody_waits(outbox)
     await one.commit()
     assert await waiting == []
     await two.commit()
@@ -99,7 +91,7 @@ async def test_a_claimer_that_waited_sees_what_was_claimed_meanwhile(
     assert len(await one.claim()) == 1
     await outbox.insert()  # a free row of the same order: no row lock would keep the second away
     waiting = asyncio.create_task(two.claim())
-    await until_somebody_waits_for_a_lock(outbox)
+    await until_somebody_waits(outbox)
     await one.commit()
     assert await waiting == []
     await two.commit()
@@ -122,7 +114,7 @@ async def test_an_order_that_gets_a_due_row_while_it_is_claimed_for_its_own_sake
     await holder.execute("SELECT pg_advisory_lock(1)")
     claiming = asyncio.create_task(claim(store))
     # It has noted the order to be pushed again, and will look for rows that were due by then.
-    await until_somebody_waits_for_a_lock(outbox)
+    await until_somebody_waits(outbox)
     await late.commit()
     await holder.execute("SELECT pg_advisory_unlock(1)")
     [push] = await claiming
@@ -170,7 +162,7 @@ async def test_a_retry_by_hand_during_a_claim_waits_and_makes_no_second_claim(
     one = Claimer(connections[0])
     assert len(await one.claim()) == 1
     retrying = asyncio.create_task(Operations(database=database).retry([older], by="a test"))
-    await until_somebody_waits_for_a_lock(outbox)
+    await until_somebody_waits(outbox)
     await one.commit()
     await retrying
     assert (await outbox.row(older))["status"] == "pending"
@@ -187,7 +179,7 @@ async def test_a_cancel_by_hand_during_a_claim_waits_and_finds_the_row_in_flight
     cancelling = asyncio.create_task(
         Operations(database=database).cancel([row_id], by="a test", reason=None)
     )
-    await until_somebody_waits_for_a_lock(outbox)
+    await until_somebody_waits(outbox)
     await one.commit()
     with pytest.raises(Exception, match="processing"):
         await cancelling
@@ -234,7 +226,7 @@ async def test_a_claim_of_a_probe_and_the_feeding_of_circuits_lock_in_the_same_o
     async with feeder.transaction():
         await feeder.fetch(database.query("circuits_lock"), [ACCOUNT])
         claiming = asyncio.create_task(claim(store))
-        await until_somebody_waits_for_a_lock(outbox)
+        await until_somebody_waits(outbox)
         # Wants the order: whoever holds it must not wait for the circuit.
         await feeder.fetch(database.query("circuits_make_due"), [ACCOUNT], ["both"])
     assert [push.is_probe for push in await claiming] == [True]
@@ -251,7 +243,7 @@ async def test_a_circuit_that_opens_while_its_order_is_claimed_is_not_charged_wi
     async with operator.transaction():
         await operator.execute("SELECT FROM stock_sync_orders FOR UPDATE")
         claiming = asyncio.create_task(claim(store))
-        await until_somebody_waits_for_a_lock(outbox)
+        await until_somebody_waits(outbox)
         await open_circuit(outbox, ACCOUNT)
     probes = {push.token_id: push.is_probe for push in await claiming}
     assert probes == {ACCOUNT: False, OTHER_ACCOUNT: True}

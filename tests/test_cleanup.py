@@ -18,6 +18,7 @@ from stocksync.model import NotPossible, Outcome, Status, UnknownOperation
 from stocksync.operations import Operations
 from stocksync.store import Store
 from tests.outbox import ACCOUNT, OTHER_ACCOUNT, Outbox
+from tests.relaying import until_somebody_waits
 from tests.settling import DONE, REFUSED, claim, settle
 from tests.test_query_plans import pages
 
@@ -348,15 +349,6 @@ class Batch:
 async def let_it_wait(outbox: Outbox) -> None:
     """Cleanup gives way only after a time that no busy machine lets pass."""
     await outbox.connection.execute("ALTER FUNCTION stock_sync_cleanup SET lock_timeout = '60s'")
-
-
-async def until_somebody_waits(outbox: Outbox) -> None:
-    async with asyncio.timeout(20):
-        while not await outbox.connection.fetchval(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        ):
-            await asyncio.sleep(0.005)
 
 
 async def test_an_insert_and_a_claim_during_a_batch_see_the_balance_once(

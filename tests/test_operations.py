@@ -146,10 +146,10 @@ async def test_an_order_says_whether_a_daemon_lives_that_could_push_it(
         " VALUES (gen_random_uuid(), 'dead', 1, '1', now() - interval '1 minute')"
     )
     [order] = await operations.show_order("order")
-    assert not order.is_a_daemon_alive
+    assert not order.has_daemon
     await outbox.connection.execute("UPDATE stock_sync_daemons SET seen_at = now()")
     [order] = await operations.show_order("order")
-    assert order.is_a_daemon_alive
+    assert order.has_daemon
 
 
 async def test_an_order_says_what_it_waits_for_and_until_when(

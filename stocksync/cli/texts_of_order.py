@@ -7,6 +7,7 @@ from stocksync.cli.documents import ServiceFlag
 from stocksync.cli.layout import count, distance, moment, one_line, pairs
 from stocksync.cli.texts import lease, operations
 from stocksync.cli.texts_of_circuits import TO_MEND_AN_ACCOUNT, holding
+from stocksync.cli.texts_of_status import TO_START_ONE
 from stocksync.model import Cause, Status
 from stocksync.operations import Attempt, Order, Wait
 
@@ -123,9 +124,9 @@ def _waits(order: Order) -> str:
 
 
 def _nobody_works(order: Order) -> str | None:
-    if order.is_a_daemon_alive or order.waits_for in {Wait.NOTHING, Wait.PERSON}:
+    if order.has_daemon or order.waits_for in {Wait.NOTHING, Wait.PERSON}:
         return None
-    return "lives that could push it: start one (systemctl start stocksync)"
+    return f"lives that could push it; {TO_START_ONE}"
 
 
 def _until(order: Order) -> str:

@@ -14,7 +14,7 @@ _LONGEST_QUOTE = 120
 # What the owner of the order system wants to see.
 _GOAL_FIRST_TRY = 99
 _GOAL_RETRY_MINUTES = 5
-_START_ONE = "to do: start a daemon: systemctl start stocksync, or what you use"
+TO_START_ONE = "start a daemon: systemctl start stocksync, or what you use"
 _START_ANEW = (
     "to do: see the daemon's log (journalctl -u stocksync), and restart it, which loses nothing; "
     "if that does not help, look at the database"
@@ -69,7 +69,7 @@ def _notes(standing: Standing) -> Iterable[str]:
             f"{_most(numbers.retrying, numbers.retry_error)}"
         )
     if standing.verdict is Verdict.STALLED:
-        yield _START_ONE if not standing.has_daemon else _START_ANEW
+        yield f"to do: {TO_START_ONE}" if not standing.has_daemon else _START_ANEW
     elif not standing.has_daemon:
         yield "no daemon is running"
 

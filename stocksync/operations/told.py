@@ -149,7 +149,7 @@ class Order:
     """Of the order or of its rows; None: not in flight."""
     waits_for: Wait
     waits_until: datetime | None
-    is_a_daemon_alive: bool
+    has_daemon: bool
     """False: whatever it waits for, nobody would push it."""
     last_attempt: Attempt | None
     repairs: int
@@ -224,7 +224,7 @@ def order_of(
         lease_until=row["lease_until"],
         waits_for=waits_for,
         waits_until=waits_until,
-        is_a_daemon_alive=any(daemon["is_alive"] for daemon in daemons),
+        has_daemon=any(daemon["is_alive"] for daemon in daemons),
         last_attempt=_attempt(row),
         repairs=row["repairs"],
         reconciled=_reconciled(row),

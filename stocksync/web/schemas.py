@@ -193,7 +193,7 @@ SCHEMAS: Mapping[str, Schema] = {
         lease_until=_or_null(_TIME),
         waits_for={"type": "string", "enum": [str(each) for each in Wait]},
         waits_until=_or_null(_TIME),
-        is_a_daemon_alive=_FLAG,
+        has_daemon=_FLAG,
         last_attempt=_or_null(
             _object(
                 at=_TIME,

@@ -18,7 +18,13 @@ from tests.daemons import Daemon, running_daemon
 from tests.faults.conftest import PATIENT, execute, through, until_completed
 from tests.faults.proxy import Proxy
 from tests.outbox import Outbox
-from tests.relaying import running_relay, until, until_all, until_async
+from tests.relaying import (
+    running_relay,
+    until,
+    until_all,
+    until_async,
+    until_somebody_waits,
+)
 from tests.service import TOKEN_ID
 
 # The longest rest of a loop that waits for the database (2 s), and the work itself, however busy
@@ -323,19 +329,6 @@ async def test_a_daemon_frozen_in_a_transaction_holds_up_nobody_else(
             way_to_database.thaw()
             [result] = await asyncio.gather(told, return_exceptions=True)
         assert isinstance(result, DatabaseUnavailable)
-
-
-async def until_somebody_waits(outbox: Outbox) -> None:
-    """Wait until somebody waits for somebody else's lock in this database."""
-
-    async def is_so() -> bool:
-        waiting: int = await outbox.connection.fetchval(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        return waiting > 0
-
-    await until_async(is_so)
 
 
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01", "57014", "53200"])
